@@ -1,0 +1,174 @@
+#include "base/errors.h"
+
+#include <initializer_list>
+#include <string>
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
+#include "containerbuilder/errors/v1/error_details.pb.h"
+
+namespace containerbuilder::service::errors {
+namespace {
+
+namespace v1 = ::containerbuilder::errors::v1;
+
+// The messages are google.rpc's on the wire; see error_details.proto.
+constexpr absl::string_view kTypeUrlPrefix = "type.googleapis.com/google.rpc.";
+constexpr absl::string_view kDomain = "containerbuilder.v1";
+
+template <typename Detail>
+void Attach(absl::Status& status, const Detail& detail) {
+  status.SetPayload(
+      absl::StrCat(kTypeUrlPrefix, Detail::descriptor()->name()),
+      absl::Cord(detail.SerializeAsString()));
+}
+
+using Metadata =
+    std::initializer_list<std::pair<absl::string_view, absl::string_view>>;
+
+absl::Status Make(absl::StatusCode code, absl::string_view reason,
+                  absl::string_view message, Metadata metadata = {}) {
+  absl::Status status(code, message);
+  v1::ErrorInfo info;
+  info.set_reason(std::string(reason));
+  info.set_domain(std::string(kDomain));
+  for (const auto& [key, value] : metadata) {
+    if (value.empty()) continue;
+    (*info.mutable_metadata())[std::string(key)] = std::string(value);
+  }
+  Attach(status, info);
+  return status;
+}
+
+// An error of one field of the request.
+absl::Status MakeForField(absl::StatusCode code, absl::string_view reason,
+                          absl::string_view field,
+                          absl::string_view description,
+                          absl::string_view setting = "") {
+  absl::Status status =
+      Make(code, reason, absl::StrCat(field, ": ", description),
+           {{"field", field}, {"setting", setting}});
+  v1::BadRequest bad_request;
+  v1::BadRequest::FieldViolation* violation =
+      bad_request.add_field_violations();
+  violation->set_field(std::string(field));
+  violation->set_description(std::string(description));
+  Attach(status, bad_request);
+  return status;
+}
+
+absl::Status MakePrecondition(absl::string_view reason,
+                              absl::string_view subject,
+                              absl::string_view description) {
+  absl::Status status =
+      Make(absl::StatusCode::kFailedPrecondition, reason, description);
+  v1::PreconditionFailure failure;
+  v1::PreconditionFailure::Violation* violation = failure.add_violations();
+  violation->set_type(std::string(reason));
+  violation->set_subject(std::string(subject));
+  violation->set_description(std::string(description));
+  Attach(status, failure);
+  return status;
+}
+
+}  // namespace
+
+absl::Status OptionInvalid(absl::string_view field,
+                           absl::string_view description) {
+  return MakeForField(absl::StatusCode::kInvalidArgument, "OPTION_INVALID",
+                      field, description);
+}
+
+absl::Status OptionUnknown(absl::string_view field,
+                           absl::string_view description) {
+  return MakeForField(absl::StatusCode::kInvalidArgument, "OPTION_UNKNOWN",
+                      field, description);
+}
+
+absl::Status ContextRelative(absl::string_view field, absl::string_view path) {
+  return MakeForField(
+      absl::StatusCode::kInvalidArgument, "CONTEXT_RELATIVE", field,
+      absl::StrCat("the context \"", path,
+                   "\" is relative; send an absolute path, or \".\" for the "
+                   "service's own working folder"));
+}
+
+absl::Status ContextNotFound(absl::string_view field, absl::string_view path) {
+  return MakeForField(
+      absl::StatusCode::kInvalidArgument, "CONTEXT_NOT_FOUND", field,
+      absl::StrCat("the context \"", path,
+                   "\" does not exist on the server; paths are the server's, "
+                   "not the caller's"));
+}
+
+absl::Status ContextNotADirectory(absl::string_view field,
+                                  absl::string_view path) {
+  return MakeForField(
+      absl::StatusCode::kInvalidArgument, "CONTEXT_NOT_A_DIRECTORY", field,
+      absl::StrCat("the context \"", path,
+                   "\" is not a folder; name the folder and put the "
+                   "Dockerfile into the option \"file\""));
+}
+
+absl::Status OptionUnsupported(absl::string_view field, absl::string_view flag,
+                               absl::string_view nerdctl_version) {
+  return MakeForField(
+      absl::StatusCode::kFailedPrecondition, "OPTION_UNSUPPORTED", field,
+      absl::StrCat("the installed nerdctl ", nerdctl_version, " has no --",
+                   flag, "; leave it out or update nerdctl on the server"));
+}
+
+absl::Status NerdctlNotFound(absl::string_view description) {
+  return MakePrecondition("NERDCTL_NOT_FOUND", "nerdctl", description);
+}
+
+absl::Status NerdctlNotExecutable(absl::string_view path,
+                                  absl::string_view description) {
+  return MakePrecondition("NERDCTL_NOT_EXECUTABLE", path, description);
+}
+
+absl::Status PathNotAllowed(absl::string_view field,
+                            absl::string_view description,
+                            absl::string_view setting) {
+  return MakeForField(absl::StatusCode::kPermissionDenied, "PATH_NOT_ALLOWED",
+                      field, description, setting);
+}
+
+absl::Status OptionNotAllowed(absl::string_view field,
+                              absl::string_view description,
+                              absl::string_view setting) {
+  return MakeForField(absl::StatusCode::kPermissionDenied,
+                      "OPTION_NOT_ALLOWED", field, description, setting);
+}
+
+absl::Status Draining() {
+  absl::Status status =
+      Make(absl::StatusCode::kUnavailable, "DRAINING",
+           "the service is stopping and takes no new builds; try again");
+  v1::RetryInfo retry;
+  retry.mutable_retry_delay()->set_seconds(5);
+  Attach(status, retry);
+  return status;
+}
+
+absl::Status FieldUnimplemented(absl::string_view field,
+                                absl::string_view description) {
+  return MakeForField(absl::StatusCode::kUnimplemented, "UNIMPLEMENTED", field,
+                      description);
+}
+
+absl::Status Internal(absl::string_view description) {
+  return Make(absl::StatusCode::kInternal, "INTERNAL", description);
+}
+
+std::string Reason(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload =
+      status.GetPayload(absl::StrCat(kTypeUrlPrefix, "ErrorInfo"));
+  v1::ErrorInfo info;
+  if (!payload || !info.ParseFromString(std::string(*payload))) return "";
+  return info.reason();
+}
+
+}  // namespace containerbuilder::service::errors

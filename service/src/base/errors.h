@@ -1,0 +1,58 @@
+#ifndef CONTAINERBUILDER_BASE_ERRORS_H_
+#define CONTAINERBUILDER_BASE_ERRORS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+// The errors that callers see, by name. Each carries google.rpc details as
+// payloads (type URL -> bytes), which rpc/ writes into the gRPC status:
+// ErrorInfo always, and BadRequest where a field of the request is at fault.
+// `field` is the path from the request message, such as
+// `spec.options.context_path`; `description` says the rule and the way out.
+namespace containerbuilder::service::errors {
+
+// INVALID_ARGUMENT.
+absl::Status OptionInvalid(absl::string_view field,
+                           absl::string_view description);
+absl::Status OptionUnknown(absl::string_view field,
+                           absl::string_view description);
+absl::Status ContextRelative(absl::string_view field, absl::string_view path);
+absl::Status ContextNotFound(absl::string_view field, absl::string_view path);
+absl::Status ContextNotADirectory(absl::string_view field,
+                                  absl::string_view path);
+
+// FAILED_PRECONDITION.
+absl::Status OptionUnsupported(absl::string_view field, absl::string_view flag,
+                               absl::string_view nerdctl_version);
+absl::Status NerdctlNotFound(absl::string_view description);
+absl::Status NerdctlNotExecutable(absl::string_view path,
+                                  absl::string_view description);
+
+// PERMISSION_DENIED. `setting` is what would allow it, such as
+// `--read_roots`; empty where nothing would.
+absl::Status PathNotAllowed(absl::string_view field,
+                            absl::string_view description,
+                            absl::string_view setting);
+absl::Status OptionNotAllowed(absl::string_view field,
+                              absl::string_view description,
+                              absl::string_view setting);
+
+// UNAVAILABLE, with RetryInfo.
+absl::Status Draining();
+
+// UNIMPLEMENTED: a field of the contract that this version does not serve.
+absl::Status FieldUnimplemented(absl::string_view field,
+                                absl::string_view description);
+
+// INTERNAL.
+absl::Status Internal(absl::string_view description);
+
+// ErrorInfo.reason of one of these, such as OPTION_INVALID; empty for another
+// status.
+std::string Reason(const absl::Status& status);
+
+}  // namespace containerbuilder::service::errors
+
+#endif  // CONTAINERBUILDER_BASE_ERRORS_H_

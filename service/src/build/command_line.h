@@ -1,0 +1,23 @@
+#ifndef CONTAINERBUILDER_BUILD_COMMAND_LINE_H_
+#define CONTAINERBUILDER_BUILD_COMMAND_LINE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace containerbuilder::service {
+
+// An argument as it may be shown: values of `token`, `secret_access_key`,
+// `access_key_id`, `session_token` and `password` inside `k=v` values, and the
+// userinfo of URLs, become `***`. Keys are matched as BuildKit reads them:
+// CSV fields, quoted or not, in any case.
+std::string MaskSecrets(absl::string_view argument);
+
+// The command quoted for a POSIX shell, secrets masked.
+std::string CommandLine(absl::Span<const std::string> argv);
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_BUILD_COMMAND_LINE_H_

@@ -1,0 +1,39 @@
+#ifndef CONTAINERBUILDER_BUILD_HEALTH_H_
+#define CONTAINERBUILDER_BUILD_HEALTH_H_
+
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "build/toolchain.h"
+#include "containerbuilder/v1/container_builder.pb.h"
+#include "process/process_runner.h"
+
+namespace containerbuilder::service {
+
+// Looks at everything that a build needs; see HealthResponse. Thread-safe.
+class HealthChecker {
+ public:
+  // Both must outlive it. `state_folder` is what the disk check looks at.
+  HealthChecker(Toolchain* toolchain, ProcessRunner* runner,
+                std::string state_folder);
+
+  // Blocks while it asks, at most some limits::kProbeTimeout. An answer not
+  // older than `freshness` is shared; simultaneous callers wait for one look.
+  v1::HealthResponse Check(absl::Duration freshness);
+
+ private:
+  v1::HealthResponse Look() const;
+
+  Toolchain* const toolchain_;
+  ProcessRunner* const runner_;
+  const std::string state_folder_;
+  absl::Mutex mutex_;
+  absl::Time checked_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  v1::HealthResponse last_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_BUILD_HEALTH_H_

@@ -1,0 +1,31 @@
+#ifndef CONTAINERBUILDER_BUILD_HOST_H_
+#define CONTAINERBUILDER_BUILD_HOST_H_
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace containerbuilder::service {
+
+enum class Platform { kLinux, kMacOs, kWindows, kOther };
+
+// What the service asks of the machine it runs on, injected so that each
+// branch can be tested on any machine.
+struct Host {
+  Platform platform = Platform::kLinux;
+  // An environment variable of the service; nothing where it is not set.
+  std::function<std::optional<std::string>(const std::string& name)> getenv;
+  // The service's working folder, absolute.
+  std::string working_folder;
+  std::function<absl::Time()> now;
+
+  // This machine, this process.
+  static Host Real();
+};
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_BUILD_HOST_H_
