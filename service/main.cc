@@ -1,1 +1,151 @@
-int main() { return 0; }
+// container-builderd: flags, options, server, wait.
+
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "containerbuilder/service/server.h"
+#include "spdlog/logger.h"
+#include "spdlog/sinks/stdout_sinks.h"
+
+using containerbuilder::service::Server;
+using containerbuilder::service::ServerOptions;
+
+// The defaults are ServerOptions' own.
+ABSL_FLAG(std::vector<std::string>, listen, ServerOptions().listen,
+          "Addresses to listen on: unix:///path/to.sock (mode 0600; who can "
+          "open it may name any path of this machine) or host:port (port 0 "
+          "picks a free one)");
+ABSL_FLAG(std::string, state_dir, "/var/lib/container-builder",
+          "Folder for the logs of builds; one daemon alone may use it");
+ABSL_FLAG(std::string, address_file, "",
+          "Write the bound addresses here, one a line, when ready");
+ABSL_FLAG(bool, insecure, false,
+          "Take addresses other than loopback, in the clear and without "
+          "asking who calls");
+ABSL_FLAG(bool, trust_local, true,
+          "Callers on the unix socket may name any path and option");
+ABSL_FLAG(std::vector<std::string>, read_roots, {},
+          "Folders that other callers may read contexts and files from");
+ABSL_FLAG(std::vector<std::string>, write_roots, {},
+          "Folders that other callers may have outputs written to");
+ABSL_FLAG(std::string, nerdctl, "", "nerdctl's path; default: from PATH");
+ABSL_FLAG(std::string, containerd_address, "",
+          "containerd's socket; default: $CONTAINERD_ADDRESS, else nerdctl's");
+ABSL_FLAG(std::string, containerd_namespace, "",
+          "containerd's namespace, such as k8s.io; default: "
+          "$CONTAINERD_NAMESPACE, else nerdctl's");
+ABSL_FLAG(std::string, buildkit_host, "",
+          "buildkitd's address; default: $BUILDKIT_HOST, else nerdctl's");
+ABSL_FLAG(std::string, snapshotter, "",
+          "containerd's snapshotter; default: $CONTAINERD_SNAPSHOTTER, else "
+          "nerdctl's");
+ABSL_FLAG(absl::Duration, health_interval, ServerOptions().health_interval,
+          "How often grpc.health.v1 is brought up to date");
+
+namespace {
+
+// A flag, else an environment variable.
+std::string FlagOrEnvironment(const absl::Flag<std::string>& flag,
+                              const char* variable) {
+  std::string value = absl::GetFlag(flag);
+  const char* fallback = std::getenv(variable);
+  return !value.empty() || fallback == nullptr ? value : fallback;
+}
+
+ServerOptions OptionsFromFlags() {
+  ServerOptions options;
+  options.listen = absl::GetFlag(FLAGS_listen);
+  options.state_dir = absl::GetFlag(FLAGS_state_dir);
+  options.insecure = absl::GetFlag(FLAGS_insecure);
+  options.trust_local = absl::GetFlag(FLAGS_trust_local);
+  options.read_roots = absl::GetFlag(FLAGS_read_roots);
+  options.write_roots = absl::GetFlag(FLAGS_write_roots);
+  options.nerdctl = absl::GetFlag(FLAGS_nerdctl);
+  options.containerd_address =
+      FlagOrEnvironment(FLAGS_containerd_address, "CONTAINERD_ADDRESS");
+  options.containerd_namespace =
+      FlagOrEnvironment(FLAGS_containerd_namespace, "CONTAINERD_NAMESPACE");
+  options.buildkit_host =
+      FlagOrEnvironment(FLAGS_buildkit_host, "BUILDKIT_HOST");
+  options.snapshotter =
+      FlagOrEnvironment(FLAGS_snapshotter, "CONTAINERD_SNAPSHOTTER");
+  options.health_interval = absl::GetFlag(FLAGS_health_interval);
+  options.reap_orphans = true;
+  options.logger = std::make_shared<spdlog::logger>(
+      "container-builderd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  return options;
+}
+
+// Readers never see half of it.
+bool WriteAddressFile(const std::string& path,
+                      const std::vector<std::string>& addresses) {
+  const std::string temporary = path + ".new";
+  {
+    std::ofstream file(temporary, std::ios::trunc);
+    file << absl::StrJoin(addresses, "\n") << "\n";
+    if (!file.flush()) return false;
+  }
+  return std::rename(temporary.c_str(), path.c_str()) == 0;
+}
+
+int Fail(absl::string_view cause) {
+  std::cerr << "container-builderd: " << cause << "\n";
+  return EXIT_FAILURE;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  absl::SetProgramUsageMessage(
+      "builds container images with nerdctl for gRPC callers.\n"
+      "  container-builderd --listen=ADDRESS[,ADDRESS...] --state_dir=DIR");
+  if (absl::ParseCommandLine(argc, argv).size() > 1) {
+    return Fail("takes flags only; see --help");
+  }
+  // What belongs to the process is set here and nowhere in the library. The
+  // signals are blocked before the first thread is made, and so in all.
+  umask(077);
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  const ServerOptions options = OptionsFromFlags();
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Create(options);
+  if (!server.ok()) return Fail(server.status().message());
+  const std::string address_file = absl::GetFlag(FLAGS_address_file);
+  if (!address_file.empty() &&
+      !WriteAddressFile(address_file, (*server)->addresses())) {
+    return Fail(
+        absl::StrCat("--address_file=", address_file, ": cannot be written"));
+  }
+  options.logger->info("ready on {}",
+                       absl::StrJoin((*server)->addresses(), ", "));
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  options.logger->info("stopping on {}",
+                       signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  (*server)->Shutdown();
+  return EXIT_SUCCESS;
+}

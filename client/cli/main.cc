@@ -1,1 +1,83 @@
-int main() { return 0; }
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "commands.h"
+#include "containerbuilder/client/client_options.h"
+#include "exit_code.h"
+#include "suggestion.h"
+#include "terminal.h"
+
+namespace containerbuilder::cli {
+namespace {
+
+constexpr char kHelp[] =
+    R"(Usage: container-builder [--address=ADDRESS] COMMAND ...
+
+Builds container images with a ContainerBuilder service.
+
+Commands:
+  build    Build an image; takes the flags of `nerdctl build`
+  args     Print the command that build would run
+  health   Check everything that a build needs
+  `container-builder COMMAND --help` tells more.
+
+Examples:
+  container-builder build -t app:dev .
+  container-builder --address=build-host:50051 health
+
+Options, before the command:
+      --address ADDRESS       Where the service listens: unix:///path/to.sock
+                              or host:port; also CONTAINER_BUILDER_ADDRESS
+  -h, --help                  Print this help
+      --version               Print the version
+)";
+
+int Main(int argc, char** argv) {
+  client::ClientOptions options;
+  CLI::App app;
+  app.add_option("--address", options.address)
+      ->envname("CONTAINER_BUILDER_ADDRESS");
+  app.set_version_flag("--version",
+                       "container-builder " CONTAINERBUILDER_VERSION "\n");
+  // What follows the command is the command's.
+  app.prefix_command();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return PrintHelp(kHelp);
+  } catch (const CLI::CallForVersion& version) {
+    return PrintHelp(version.what());
+  } catch (const CLI::ParseError& error) {
+    return WrongUsage(error.what());
+  }
+
+  const std::vector<std::string> rest = app.remaining();
+  if (rest.empty()) return WrongUsage("a command needs to be specified");
+  const std::string& command = rest.front();
+  const auto arguments = std::span(rest).subspan(1);
+  if (command == "build") return RunBuild(options, arguments);
+  if (command == "args") return RunArgs(options, arguments);
+  if (command == "health") return RunHealth(options, arguments);
+
+  constexpr std::string_view kKnown[] = {"build",     "args",   "health",
+                                         "--address", "--help", "--version"};
+  std::string text =
+      (command.starts_with('-') ? "unknown flag: " : "unknown command: ") +
+      command;
+  const std::string_view meant = Suggestion(command, kKnown);
+  if (!meant.empty()) text.append("; did you mean ").append(meant).append("?");
+  return WrongUsage(text);
+}
+
+}  // namespace
+}  // namespace containerbuilder::cli
+
+int main(int argc, char** argv) {
+  // Writing to a pipe that nobody reads is an error to handle here.
+  std::signal(SIGPIPE, SIG_IGN);
+  return containerbuilder::cli::Main(argc, argv);
+}

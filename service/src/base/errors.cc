@@ -6,7 +6,6 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
-#include "absl/types/optional.h"
 #include "containerbuilder/errors/v1/error_details.pb.h"
 
 namespace containerbuilder::service::errors {
@@ -20,9 +19,8 @@ constexpr absl::string_view kDomain = "containerbuilder.v1";
 
 template <typename Detail>
 void Attach(absl::Status& status, const Detail& detail) {
-  status.SetPayload(
-      absl::StrCat(kTypeUrlPrefix, Detail::descriptor()->name()),
-      absl::Cord(detail.SerializeAsString()));
+  status.SetPayload(absl::StrCat(kTypeUrlPrefix, Detail::descriptor()->name()),
+                    absl::Cord(detail.SerializeAsString()));
 }
 
 using Metadata =
@@ -139,8 +137,8 @@ absl::Status PathNotAllowed(absl::string_view field,
 absl::Status OptionNotAllowed(absl::string_view field,
                               absl::string_view description,
                               absl::string_view setting) {
-  return MakeForField(absl::StatusCode::kPermissionDenied,
-                      "OPTION_NOT_ALLOWED", field, description, setting);
+  return MakeForField(absl::StatusCode::kPermissionDenied, "OPTION_NOT_ALLOWED",
+                      field, description, setting);
 }
 
 absl::Status Draining() {
@@ -161,14 +159,6 @@ absl::Status FieldUnimplemented(absl::string_view field,
 
 absl::Status Internal(absl::string_view description) {
   return Make(absl::StatusCode::kInternal, "INTERNAL", description);
-}
-
-std::string Reason(const absl::Status& status) {
-  const absl::optional<absl::Cord> payload =
-      status.GetPayload(absl::StrCat(kTypeUrlPrefix, "ErrorInfo"));
-  v1::ErrorInfo info;
-  if (!payload || !info.ParseFromString(std::string(*payload))) return "";
-  return info.reason();
 }
 
 }  // namespace containerbuilder::service::errors

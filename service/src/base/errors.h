@@ -1,8 +1,6 @@
 #ifndef CONTAINERBUILDER_BASE_ERRORS_H_
 #define CONTAINERBUILDER_BASE_ERRORS_H_
 
-#include <string>
-
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
@@ -48,10 +46,6 @@ absl::Status FieldUnimplemented(absl::string_view field,
 
 // INTERNAL.
 absl::Status Internal(absl::string_view description);
-
-// ErrorInfo.reason of one of these, such as OPTION_INVALID; empty for another
-// status.
-std::string Reason(const absl::Status& status);
 
 }  // namespace containerbuilder::service::errors
 

@@ -1,1 +1,150 @@
-// (being written)
+#include "build/command_line.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "base/utf8.h"
+
+namespace containerbuilder::service {
+namespace {
+
+constexpr absl::string_view kMask = "***";
+constexpr absl::string_view kSecretKeys[] = {
+    "token", "secret_access_key", "access_key_id", "session_token", "password"};
+
+// The fields of one CSV record, in their quotes; nothing where BuildKit would
+// not parse it.
+std::optional<std::vector<absl::string_view>> SplitCsv(
+    absl::string_view record) {
+  std::vector<absl::string_view> fields;
+  std::size_t begin = 0;
+  while (true) {
+    std::size_t end = begin;
+    if (end < record.size() && record[end] == '"') {
+      do {  // to the quote that is not doubled
+        end = record.find('"', end + 1);
+        if (end == absl::string_view::npos) return std::nullopt;
+        ++end;
+      } while (end < record.size() && record[end] == '"');
+      if (end < record.size() && record[end] != ',') return std::nullopt;
+    } else {
+      end = std::min(record.find(',', begin), record.size());
+      if (absl::StrContains(record.substr(begin, end - begin), '"')) {
+        return std::nullopt;
+      }
+    }
+    fields.push_back(record.substr(begin, end - begin));
+    if (end == record.size()) return fields;
+    begin = end + 1;
+  }
+}
+
+// `field` up to its `=`, with that; empty where the field holds no secret.
+absl::string_view SecretKey(absl::string_view field) {
+  const std::size_t equals = field.find('=');
+  if (equals == absl::string_view::npos) return "";
+  absl::string_view key = field.substr(0, equals);
+  key = absl::StripPrefix(key, "\"");
+  key = absl::StripAsciiWhitespace(key);
+  const bool secret = absl::c_any_of(kSecretKeys, [&](absl::string_view known) {
+    return absl::EqualsIgnoreCase(key, known);
+  });
+  return field.substr(0, secret ? equals + 1 : 0);
+}
+
+// Where a record does not parse: everything after the first secret's key.
+std::string MaskRest(absl::string_view record) {
+  const std::string lower = absl::AsciiStrToLower(record);
+  std::size_t begin = record.size();
+  for (const absl::string_view key : kSecretKeys) {
+    const std::size_t at = lower.find(absl::StrCat(key, "="));
+    if (at != std::string::npos) begin = std::min(begin, at + key.size() + 1);
+  }
+  if (begin == record.size()) return std::string(record);
+  return absl::StrCat(record.substr(0, begin), kMask);
+}
+
+std::string MaskAttributes(absl::string_view record) {
+  const auto fields = SplitCsv(record);
+  if (!fields) return MaskRest(record);
+  std::vector<std::string> shown;
+  bool in_secret = false;
+  for (const absl::string_view field : *fields) {
+    // What follows a secret and is no attribute is the rest of a secret that
+    // has a comma in it and was not quoted.
+    if (in_secret && !absl::StrContains(field, '=')) continue;
+    const absl::string_view key = SecretKey(field);
+    in_secret = !key.empty();
+    shown.push_back(in_secret
+                        ? absl::StrCat(key, kMask, key[0] == '"' ? "\"" : "")
+                        : std::string(field));
+  }
+  return absl::StrJoin(shown, ",");
+}
+
+// Where the `@` is that ends the userinfo of a URL whose scheme was cut off.
+std::size_t EndOfUserinfo(absl::string_view url) {
+  absl::string_view authority =
+      url.substr(0, url.find_first_of("/?# \t\r\n\""));
+  const std::size_t colon = authority.rfind(':');
+  // What no port can be is a password with a `/` in it.
+  if (colon != absl::string_view::npos &&
+      !absl::c_all_of(authority.substr(colon + 1), absl::ascii_isdigit)) {
+    authority = url.substr(0, url.find_first_of(" \t\r\n\""));
+  }
+  return authority.rfind('@');
+}
+
+std::string MaskUserinfo(absl::string_view text) {
+  constexpr absl::string_view kSeparator = "://";
+  std::string shown;
+  while (true) {
+    const std::size_t separator = text.find(kSeparator);
+    if (separator == absl::string_view::npos) break;
+    const std::size_t begin = separator + kSeparator.size();
+    absl::StrAppend(&shown, text.substr(0, begin));
+    text.remove_prefix(begin);
+    const std::size_t at = EndOfUserinfo(text);
+    if (at == absl::string_view::npos) continue;
+    absl::StrAppend(&shown, kMask);
+    text.remove_prefix(at);
+  }
+  return absl::StrCat(shown, text);
+}
+
+std::string ShellQuoted(absl::string_view word) {
+  const bool plain = !word.empty() && absl::c_all_of(word, [](const char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("_@%+=:,./-", c);
+  });
+  if (plain) return std::string(word);
+  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
+}
+
+}  // namespace
+
+std::string MaskSecrets(absl::string_view argument) {
+  return MaskUserinfo(MaskAttributes(argument));
+}
+
+std::string Shortened(absl::string_view text) {
+  constexpr std::size_t kMost = 128;
+  if (text.size() <= kMost) return std::string(text);
+  return absl::StrCat(ToUtf8(text.substr(0, kMost)), "...");
+}
+
+std::string CommandLine(absl::Span<const std::string> argv) {
+  return absl::StrJoin(argv, " ", [](std::string* line, absl::string_view arg) {
+    absl::StrAppend(line, ShellQuoted(MaskSecrets(arg)));
+  });
+}
+
+}  // namespace containerbuilder::service

@@ -15,6 +15,10 @@ namespace containerbuilder::service {
 // CSV fields, quoted or not, in any case.
 std::string MaskSecrets(absl::string_view argument);
 
+// `text` as a message may quote it: a caller can send megabytes, and the status
+// that tells him so travels in a header of few kilobytes.
+std::string Shortened(absl::string_view text);
+
 // The command quoted for a POSIX shell, secrets masked.
 std::string CommandLine(absl::Span<const std::string> argv);
 

@@ -1,7 +1,9 @@
 #ifndef CONTAINERBUILDER_BUILD_HEALTH_H_
 #define CONTAINERBUILDER_BUILD_HEALTH_H_
 
+#include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -15,9 +17,12 @@ namespace containerbuilder::service {
 // Looks at everything that a build needs; see HealthResponse. Thread-safe.
 class HealthChecker {
  public:
-  // Both must outlive it. `state_folder` is what the disk check looks at.
-  HealthChecker(Toolchain* toolchain, ProcessRunner* runner,
-                std::string state_folder);
+  // `toolchain` must outlive it. `state_folder` is what the disk check looks
+  // at.
+  HealthChecker(Toolchain* toolchain, std::string state_folder);
+  // The toolchain has the runner already; to go once the engine leaves it out.
+  HealthChecker(Toolchain* toolchain, ProcessRunner*, std::string state_folder)
+      : HealthChecker(toolchain, std::move(state_folder)) {}
 
   // Blocks while it asks, at most some limits::kProbeTimeout. An answer not
   // older than `freshness` is shared; simultaneous callers wait for one look.
@@ -27,10 +32,14 @@ class HealthChecker {
   v1::HealthResponse Look() const;
 
   Toolchain* const toolchain_;
-  ProcessRunner* const runner_;
   const std::string state_folder_;
+
   absl::Mutex mutex_;
-  absl::Time checked_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  // Somebody looks, without holding the mutex.
+  bool looking_ ABSL_GUARDED_BY(mutex_) = false;
+  std::int64_t looks_ ABSL_GUARDED_BY(mutex_) = 0;
+  // The last look's end and answer, if there was one.
+  absl::Time checked_ ABSL_GUARDED_BY(mutex_);
   v1::HealthResponse last_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -4,8 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "build/caller.h"
 #include "build/host.h"
 #include "build/nerdctl_args.h"
@@ -54,33 +57,60 @@ class AdmittedSpec {
   absl::Duration timeout_;
 };
 
-// Decides what may run, before anything is started. Thread-safe: it has no
-// state.
+// Decides what may run, before anything is started. Thread-safe: it does not
+// change. Only asks the file system what exists.
 class Policy {
  public:
-  Policy(PolicyOptions options, Host host);
+  // Roots that do not exist now match nothing.
+  Policy(const PolicyOptions& options, Host host);
 
   // The rules for everyone, and for a caller who is not trusted those about
-  // options and paths. Only asks the file system what exists. `request_field`
-  // prefixes the fields that errors name: `spec`, `policy` and so on are
-  // relative to the request message.
+  // options and paths. The fields that errors name are those of BuildRequest.
   absl::StatusOr<AdmittedSpec> Admit(const v1::BuildSpec& spec,
                                      const v1::BuildPolicy& policy,
                                      const Caller& caller,
                                      const NerdctlInfo& nerdctl) const;
 
   // How ConstructArgs resolves texts for this caller: untrusted ones learn of
-  // names under their roots only.
+  // names under their roots only. Not to be used after the policy is gone.
   PathRules PathRulesFor(const Caller& caller) const;
 
-  // One sentence for each rule of Build that these options break and each
-  // flag that nerdctl lacks; `nerdctl` may be null where it is not known.
+  // One sentence for each rule of Build that these options break, each flag
+  // that nerdctl lacks and each value that it ignores; `nerdctl` may be null
+  // where it is not known. The fields are those of ConstructArgsRequest.
   std::vector<std::string> Warnings(const v1::BuildOptions& options,
                                     const Caller& caller,
                                     const NerdctlInfo* nerdctl) const;
 
  private:
-  const PolicyOptions options_;
+  struct Root {
+    std::string name;      // as the operator wrote it, normalised
+    std::string resolved;  // with no links left
+  };
+  // What a check adds to; the first one is the answer of Admit.
+  using Violations = std::vector<absl::Status>;
+
+  // All that Build refuses about options. `field` is their path in the
+  // request; `flags` and `environment` are what would reach nerdctl.
+  void CheckOptions(const v1::BuildOptions& options,
+                    absl::Span<const WrittenFlag> flags,
+                    absl::Span<const std::string> environment,
+                    absl::string_view field, const Caller& caller,
+                    const NerdctlInfo* nerdctl, Violations& violations) const;
+  void CheckContext(const std::string& path, const std::string& field,
+                    const Caller& caller, Violations& violations) const;
+  // The rules for values of a caller who is not trusted.
+  void CheckUntrustedValues(const WrittenFlag& flag, const std::string& context,
+                            Violations& violations) const;
+
+  // The folder that the context `path` names.
+  std::string ContextFolder(const std::string& path) const;
+
+  // Whether `path`, absolute, exists and is under a root: as it is spelled and
+  // after links are resolved.
+  bool IsUnderRoots(const std::string& path) const;
+
+  std::vector<Root> roots_;
   const Host host_;
 };
 

@@ -9,7 +9,11 @@
 namespace containerbuilder::service {
 
 // ProcessRunner over posix_spawn, Boost.Process v2 and Asio, with I/O threads
-// of its own.
+// of its own. Linux only: it looks into /proc and uses pidfds.
+//
+// The program that holds it must leave SIGCHLD alone (neither ignore it nor
+// reap children that it did not start): the exit status would be lost, and
+// ExitStatus::exit_code is -1 then.
 class BoostProcessRunner final : public ProcessRunner {
  public:
   struct Options {
@@ -24,7 +28,8 @@ class BoostProcessRunner final : public ProcessRunner {
   explicit BoostProcessRunner(Options options);
   BoostProcessRunner(const BoostProcessRunner&) = delete;
   BoostProcessRunner& operator=(const BoostProcessRunner&) = delete;
-  // Stops what still runs, without grace, and waits for it.
+  // Stops what still runs, without grace, and waits for it: every listener has
+  // got its OnExit. Not to be called by a listener.
   ~BoostProcessRunner() override;
 
   absl::StatusOr<std::shared_ptr<Process>> Start(
@@ -32,6 +37,7 @@ class BoostProcessRunner final : public ProcessRunner {
       std::shared_ptr<ProcessListener> listener) override;
 
  private:
+  class Group;
   class State;
   std::shared_ptr<State> state_;
 };

@@ -23,9 +23,8 @@ class Connection {
       const v1::BuildRequest& request) = 0;
 };
 
-// Connects lazily: that nobody listens is told by the first call. Health and
-// ConstructArgs wait for a connection until their timeout; Build fails at
-// once, so that a build is never started twice.
+// Connects lazily: that nobody listens is told by the first call. No call is
+// ever sent twice, so that no build is started twice.
 std::shared_ptr<Connection> MakeConnection(const ClientOptions& options);
 
 // A ContainerBuilder service.

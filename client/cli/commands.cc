@@ -1,0 +1,44 @@
+#include "commands.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "exit_code.h"
+#include "terminal.h"
+
+namespace containerbuilder::cli {
+
+int WrongUsage(std::string_view text, std::string_view command) {
+  PrintMessage(text);
+  PrintMessage(absl::StrCat("see: container-builder ", std::string(command),
+                            command.empty() ? "" : " ", "--help"));
+  return kWrongUsage;
+}
+
+int PrintHelp(std::string_view text) {
+  const std::error_code error = Write(STDOUT_FILENO, text);
+  return error ? WriteFailed(error) : kSucceeded;
+}
+
+absl::StatusOr<v1::BuildOptions> MakeBuildOptionsHere(const CommandLine& line) {
+  std::error_code error;
+  const std::string folder = std::filesystem::current_path(error);
+  if (error) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot tell the working folder: ", error.message()));
+  }
+  return MakeBuildOptions(
+      line, {folder, [](const std::string& name) -> std::optional<std::string> {
+               const char* value = std::getenv(name.c_str());
+               if (value == nullptr) return std::nullopt;
+               return value;
+             }});
+}
+
+}  // namespace containerbuilder::cli

@@ -1,0 +1,35 @@
+#ifndef CONTAINERBUILDER_CLI_COMMANDS_H_
+#define CONTAINERBUILDER_CLI_COMMANDS_H_
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "build_flags.h"
+#include "containerbuilder/client/client_options.h"
+#include "containerbuilder/v1/container_builder.pb.h"
+
+// The commands. Each takes what follows its name on the command line and
+// answers the program's exit code.
+namespace containerbuilder::cli {
+
+int RunHealth(client::ClientOptions options,
+              std::span<const std::string> arguments);
+int RunArgs(client::ClientOptions options,
+            std::span<const std::string> arguments);
+int RunBuild(const client::ClientOptions& options,
+             std::span<const std::string> arguments);
+
+// Says what is wrong and where the help is; answers kWrongUsage.
+int WrongUsage(std::string_view text, std::string_view command = "");
+
+// Writes the help that was asked for; answers the exit code.
+int PrintHelp(std::string_view text);
+
+// MakeBuildOptions with this process's surroundings.
+absl::StatusOr<v1::BuildOptions> MakeBuildOptionsHere(const CommandLine& line);
+
+}  // namespace containerbuilder::cli
+
+#endif  // CONTAINERBUILDER_CLI_COMMANDS_H_

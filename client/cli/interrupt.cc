@@ -1,0 +1,75 @@
+#include "interrupt.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "exit_code.h"
+#include "terminal.h"
+
+namespace containerbuilder::cli {
+namespace {
+
+bool IsReady(int fd, short events, int timeout_ms) {
+  pollfd poll_fd{fd, events, 0};
+  return ::poll(&poll_fd, 1, timeout_ms) > 0;
+}
+
+int Checked(int fd) {
+  if (fd < 0) throw std::system_error(errno, std::generic_category());
+  return fd;
+}
+
+}  // namespace
+
+InterruptSignals::InterruptSignals() {
+  sigemptyset(&set_);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    struct sigaction action = {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler != SIG_IGN) sigaddset(&set_, signal);
+  }
+  pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+}
+
+InterruptWatch::InterruptWatch(const InterruptSignals& signals,
+                               std::function<void()> cancel)
+    : cancel_(std::move(cancel)),
+      signal_fd_(Checked(::signalfd(-1, &signals.set(), SFD_CLOEXEC))),
+      stop_fd_(Checked(::eventfd(0, EFD_CLOEXEC))),
+      thread_([this] { Watch(); }) {}
+
+InterruptWatch::~InterruptWatch() {
+  ::eventfd_write(stop_fd_, 1);
+  thread_.join();
+  ::close(stop_fd_);
+  ::close(signal_fd_);
+}
+
+void InterruptWatch::Watch() {
+  while (true) {
+    pollfd fds[] = {{stop_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}};
+    ::poll(fds, std::size(fds), -1);
+    if (fds[0].revents != 0) return;
+    signalfd_siginfo info;
+    if (fds[1].revents == 0 ||
+        ::read(signal_fd_, &info, sizeof(info)) != sizeof(info)) {
+      continue;
+    }
+    const int signal = static_cast<int>(info.ssi_signo);
+    if (signal_ != 0) ::_exit(SignalExitCode(signal));
+    signal_ = signal;
+    cancel_();
+    // A reader that is stuck must not keep the second signal from working.
+    if (IsReady(STDERR_FILENO, POLLOUT, 0)) {
+      PrintMessage("cancelling; press Ctrl-C again to leave at once");
+    }
+  }
+}
+
+}  // namespace containerbuilder::cli

@@ -1,0 +1,87 @@
+"""A push to a registry of our own on loopback."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+from containerbuilder.v1 import container_builder_pb2 as pb
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def get(url: str, **headers) -> bytes:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+        return answer.read()
+
+
+@pytest.fixture
+def registry(eventually, folder):
+    """Debian's docker-registry; answers the address that image names begin with."""
+    port = free_port()
+    home = folder / "registry"
+    home.mkdir()
+    # JSON is YAML, too.
+    config = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(home / "data")}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    (home / "config.yml").write_text(json.dumps(config))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
+    with open(home / "log", "wb") as log:
+        process = subprocess.Popen(
+            ["docker-registry", "serve", home / "config.yml"], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+
+    def answers():
+        assert process.poll() is None, (home / "log").read_text()
+        try:
+            return get(f"http://127.0.0.1:{port}/v2/") == b"{}"
+        except urllib.error.URLError:
+            return False
+
+    try:
+        eventually(answers, "the registry answers")
+        # BuildKit speaks plain HTTP to loopback without being told.
+        yield f"localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_push(cli, context, registry):
+    name = f"{registry}/pushed"
+    path = context("RUN echo pushed > /file", "LABEL title=pushed")
+    result = cli("build", "-t", f"{name}:1.0", "--output", "type=image,push=true", path)
+    try:
+        pushed = re.search(r"pushing manifest for \S+@(sha256:[0-9a-f]{64})", result.stderr)[1]
+        manifest = json.loads(get(f"http://{registry}/v2/pushed/manifests/1.0", Accept=MANIFEST))
+        assert manifest == json.loads(get(f"http://{registry}/v2/pushed/manifests/{pushed}", Accept=MANIFEST))
+        assert manifest["mediaType"] == MANIFEST
+        assert len(manifest["layers"]) == 2
+        config = json.loads(get(f"http://{registry}/v2/pushed/blobs/{manifest['config']['digest']}"))
+        assert config["config"]["Labels"]["title"] == "pushed"
+    finally:
+        subprocess.run(["nerdctl", "rmi", "--force", f"{name}:1.0"], capture_output=True, timeout=60)
+
+
+def test_push_that_fails(start_call, context):
+    nobody = f"localhost:{free_port()}"
+    name = f"{nobody}/pushed:1.0"
+    try:
+        build = start_call(context(), tag=[name], output=["type=image,push=true"]).finished()
+        assert build.state == pb.Build.STATE_FAILED
+        assert build.failure.reason == "PUSH_FAILED", build
+    finally:
+        subprocess.run(["nerdctl", "rmi", "--force", name], capture_output=True, timeout=60)

@@ -1,0 +1,54 @@
+#ifndef CONTAINERBUILDER_TESTS_SUPPORT_PROCESSES_H_
+#define CONTAINERBUILDER_TESTS_SUPPORT_PROCESSES_H_
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace containerbuilder::test_support {
+
+// Until `condition` holds; false where it does not within a minute. For what
+// other processes do, which has no event to wait for.
+inline bool Eventually(const std::function<bool()>& condition) {
+  const absl::Time deadline = absl::Now() + absl::Minutes(1);
+  while (!condition()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  return true;
+}
+
+inline bool EventuallyExists(const std::string& path) {
+  return Eventually([&path] { return std::filesystem::exists(path); });
+}
+
+inline std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The pids that fake_nerdctl's `pid` wrote down.
+inline std::vector<pid_t> ReadPids(const std::string& path) {
+  std::vector<pid_t> pids;
+  for (absl::string_view line :
+       absl::StrSplit(ReadFile(path), '\n', absl::SkipEmpty())) {
+    pids.push_back(std::stoi(std::string(line)));
+  }
+  return pids;
+}
+
+// Neither running nor a zombie.
+inline bool IsGone(pid_t pid) { return kill(pid, 0) != 0; }
+
+}  // namespace containerbuilder::test_support
+
+#endif  // CONTAINERBUILDER_TESTS_SUPPORT_PROCESSES_H_

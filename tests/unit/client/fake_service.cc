@@ -1,0 +1,91 @@
+#include "unit/client/fake_service.h"
+
+#include <grpc/grpc.h>
+
+#include <chrono>
+
+namespace containerbuilder::test_support {
+
+FakeService::FakeService() {
+  // Keeps gRPC up until the program ends: its last shutdown can wait ten
+  // seconds for a poller of its own.
+  grpc_init();
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(address(), grpc::InsecureServerCredentials());
+  builder.RegisterService(this);
+  server_ = builder.BuildAndStart();
+}
+
+FakeService::~FakeService() {
+  // Calls that still run are cancelled.
+  server_->Shutdown(std::chrono::system_clock::now());
+}
+
+grpc::Status FakeService::Health(grpc::ServerContext*, const v1::HealthRequest*,
+                                 v1::HealthResponse* response) {
+  return health(*response);
+}
+
+grpc::Status FakeService::ConstructArgs(grpc::ServerContext*,
+                                        const v1::ConstructArgsRequest* request,
+                                        v1::ConstructArgsResponse* response) {
+  return construct_args(*request, *response);
+}
+
+grpc::Status FakeService::Build(grpc::ServerContext* context,
+                                const v1::BuildRequest* request,
+                                BuildWriter* writer) {
+  return build(*request, *context, *writer);
+}
+
+v1::BuildEvent OutputEvent(v1::BuildOutput::Stream stream,
+                           std::string_view bytes) {
+  v1::BuildEvent event;
+  event.mutable_output()->set_stream(stream);
+  event.mutable_output()->set_data(std::string(bytes));
+  return event;
+}
+
+v1::BuildEvent FinishedEvent(const v1::Build& build) {
+  v1::BuildEvent event;
+  *event.mutable_finished()->mutable_build() = build;
+  return event;
+}
+
+v1::BuildEvent FinishedEvent(v1::Build::State state) {
+  v1::Build build;
+  build.set_state(state);
+  return FinishedEvent(build);
+}
+
+bool Send(BuildWriter& writer, const v1::BuildEvent& event) {
+  v1::BuildResponse response;
+  *response.mutable_event() = event;
+  return writer.Write(response);
+}
+
+grpc::Status Refusal(grpc::StatusCode code, const std::string& message,
+                     const std::string& reason, const std::string& field,
+                     const std::string& description) {
+  errors::v1::ErrorInfo info;
+  info.set_reason(reason);
+  info.set_domain("containerbuilder.v1");
+  (*info.mutable_metadata())["option"] = "tag";
+  errors::v1::BadRequest bad_request;
+  auto* violation = bad_request.add_field_violations();
+  violation->set_field(field);
+  violation->set_description(description);
+
+  errors::v1::Status details;
+  details.set_code(code);
+  details.set_message(message);
+  auto* detail = details.add_details();
+  detail->set_type_url("type.googleapis.com/google.rpc.ErrorInfo");
+  detail->set_value(info.SerializeAsString());
+  detail = details.add_details();
+  detail->set_type_url("type.googleapis.com/google.rpc.BadRequest");
+  detail->set_value(bad_request.SerializeAsString());
+  return grpc::Status(code, message, details.SerializeAsString());
+}
+
+}  // namespace containerbuilder::test_support
