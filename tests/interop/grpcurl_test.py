@@ -26,7 +26,7 @@ def run_example(start_daemon, fake_nerdctl, folder):
 def test_shows_health_and_output(run_example, address):
     result = run_example(address, "stderr on \\xff stderr\\n\nstdout on \\x01 stdout\\n\n")
     assert result.returncode == 0, result
-    assert b'"nerdctlVersion": "1.7.7"' in result.stdout
+    assert b'"nerdctl_version": "1.7.7"' in result.stdout
     assert result.stdout.endswith(b"}\non \x01 stdout\n"), result
     assert result.stderr == b"on \xff stderr\nSTATE_SUCCEEDED\n"
 
@@ -43,4 +43,4 @@ def test_shows_a_refusal(start_daemon, fake_nerdctl, folder):
         [EXAMPLE, daemon.tcp_address, folder, "example:latest"], capture_output=True, timeout=60
     )
     assert result.returncode == 1
-    assert b"PermissionDenied" in result.stderr and b"PATH_NOT_ALLOWED" in result.stderr
+    assert b"PermissionDenied" in result.stderr and b"google.rpc.ErrorInfo" in result.stderr

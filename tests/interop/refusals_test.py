@@ -29,8 +29,8 @@ def daemon(start_daemon, fake_nerdctl, context):
     return start_daemon(f"--nerdctl={fake_nerdctl}", f"--read_roots={context.parent}")
 
 
-def options_of(context_path, **values) -> pb.BuildOptions:
-    options = pb.BuildOptions(context_path=str(context_path))
+def options_of(context, /, **values) -> pb.BuildOptions:
+    options = pb.BuildOptions(context_path=str(context))
     for name, value in values.items():
         add(options, name, value)
     return options

@@ -124,7 +124,7 @@ Build::~Build() {
 }
 
 void Build::Start(ProcessRunner& runner, std::vector<std::string> environment,
-                  std::function<void()> on_end) {
+                  std::function<void(const v1::Build&)> on_end) {
   on_end_ = std::move(on_end);
 
   Command command;
@@ -279,7 +279,7 @@ void Build::Finish(v1::Build::State state,
     timeout_.reset();
   }
   journal_->Finish(event);
-  on_end_();
+  on_end_(record_);
 }
 
 }  // namespace containerbuilder::service

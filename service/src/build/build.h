@@ -57,9 +57,9 @@ class Build final : public ProcessListener,
 
   // Starts nerdctl with this environment beside the spec's. Blocks for that
   // alone. `on_end` is called once, after `finished` can be read, on any
-  // thread. Call it once.
+  // thread, with the record as it stays. Call it once.
   void Start(ProcessRunner& runner, std::vector<std::string> environment,
-             std::function<void()> on_end);
+             std::function<void(const v1::Build&)> on_end);
 
   // Begins to stop it; its end is told by its journal. Has no effect on an
   // ended build.
@@ -93,7 +93,7 @@ class Build final : public ProcessListener,
   v1::Build record_;
   ProgressParser progress_;
   absl::Status log_error_;
-  std::function<void()> on_end_;
+  std::function<void(const v1::Build&)> on_end_;
 
   absl::Mutex mutex_;
   std::optional<StopReason> stop_ ABSL_GUARDED_BY(mutex_);

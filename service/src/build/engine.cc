@@ -121,16 +121,19 @@ absl::StatusOr<std::shared_ptr<Build>> Engine::StartBuild(
     running_.emplace(name, build);
   }
   logger_->info("{}: started for {}", name, caller.name);
-  build->Start(*runner_, toolchain_.Environment(), [this, name] {
-    logger_->info("{}: ended", name);
-    // The build may go with its last reference, and its folder with it: not
-    // under the lock.
-    std::shared_ptr<Build> ended;
-    absl::MutexLock lock(&mutex_);
-    const auto entry = running_.find(name);
-    ended = std::move(entry->second);
-    running_.erase(entry);
-  });
+  build->Start(*runner_, toolchain_.Environment(),
+               [this, name](const v1::Build& record) {
+                 logger_->info("{}: {} {}", name,
+                               v1::Build::State_Name(record.state()),
+                               record.failure().reason());
+                 // The build may go with its last reference, and its folder
+                 // with it: not under the lock.
+                 std::shared_ptr<Build> ended;
+                 absl::MutexLock lock(&mutex_);
+                 const auto entry = running_.find(name);
+                 ended = std::move(entry->second);
+                 running_.erase(entry);
+               });
   return build;
 }
 

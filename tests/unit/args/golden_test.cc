@@ -97,8 +97,9 @@ TEST(ConstructArgsGoldenTest, AnswersAsTheReference) {
                              return PathExists(path, folder.path());
                            }};
 
+  const ListValue golden = ReadGolden();
   int compared = 0;
-  for (const Value& item : ReadGolden().values()) {
+  for (const Value& item : golden.values()) {
     const auto& recorded = item.struct_value().fields();
     SCOPED_TRACE(recorded.at("name").string_value());
     v1::BuildOptions options;

@@ -1,0 +1,399 @@
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <csignal>
+#include <future>
+#include <string>
+#include <vector>
+
+#include "cli/program.h"
+#include "support/temp_dir.h"
+#include "unit/client/fake_service.h"
+
+namespace containerbuilder {
+namespace {
+
+using test_support::BuildWriter;
+using test_support::FakeService;
+using test_support::FinishedEvent;
+using test_support::Invocation;
+using test_support::OutputEvent;
+using test_support::Program;
+using test_support::ProgramResult;
+using test_support::Refusal;
+using test_support::RunProgram;
+using test_support::Send;
+using test_support::TempDir;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+constexpr auto kStdout = v1::BuildOutput::STREAM_STDOUT;
+constexpr auto kStderr = v1::BuildOutput::STREAM_STDERR;
+
+class BuildCommandTest : public testing::Test {
+ protected:
+  Invocation Build(const std::vector<std::string>& arguments = {"."}) const {
+    Invocation invocation{.program = CONTAINER_BUILDER,
+                          .arguments = {"build"},
+                          .folder = folder_.path()};
+    invocation.arguments.insert(invocation.arguments.end(), arguments.begin(),
+                                arguments.end());
+    invocation.environment["CONTAINER_BUILDER_ADDRESS"] = service_.address();
+    return invocation;
+  }
+
+  // The service answers with these events.
+  void Answer(const std::vector<v1::BuildEvent>& events) {
+    service_.build = [events](const auto&, auto&, BuildWriter& writer) {
+      for (const v1::BuildEvent& event : events) Send(writer, event);
+      return grpc::Status::OK;
+    };
+  }
+
+  // The service sends these bytes to standard output until the caller has
+  // gone.
+  void AnswerForever(const std::string& bytes) {
+    service_.build = [this, bytes](const auto&, grpc::ServerContext& context,
+                                   BuildWriter& writer) {
+      while (Send(writer, OutputEvent(kStdout, bytes))) {
+      }
+      caller_gone_.set_value(context.IsCancelled());
+      return grpc::Status::CANCELLED;
+    };
+  }
+
+  bool CallerGone() { return caller_gone_.get_future().get(); }
+
+  TempDir folder_;
+  FakeService service_;
+  std::promise<bool> caller_gone_;
+};
+
+TEST_F(BuildCommandTest, PrintsBothStreamsByteForByte) {
+  std::string all_bytes;
+  for (int i = 0; i < 256; ++i) all_bytes.push_back(static_cast<char>(i));
+  const std::string large(256 * 1024, '\0');
+  v1::BuildEvent started;
+  started.mutable_started()->set_pid(1);
+  v1::BuildEvent queued;
+  queued.mutable_queued();
+  v1::BuildEvent heartbeat;
+  heartbeat.mutable_heartbeat();
+  v1::BuildEvent step;
+  step.mutable_step()->set_name("RUN make");
+  Answer({queued, started, OutputEvent(kStdout, all_bytes), heartbeat,
+          OutputEvent(kStderr, "warn\r"), OutputEvent(kStdout, large), step,
+          OutputEvent(kStderr, all_bytes), v1::BuildEvent(),
+          FinishedEvent(v1::Build::STATE_SUCCEEDED)});
+
+  const ProgramResult result = RunProgram(Build());
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_TRUE(result.out == all_bytes + large);
+  EXPECT_TRUE(result.err == "warn\r" + all_bytes);
+}
+
+TEST_F(BuildCommandTest, PrintsAtOnce) {
+  std::promise<void> seen;
+  service_.build = [&](const auto&, auto&, BuildWriter& writer) {
+    Send(writer, OutputEvent(kStdout, "no newline"));
+    seen.get_future().wait();
+    Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
+    return grpc::Status::OK;
+  };
+  Program program(Build());
+  program.WaitForOut("no newline");
+  seen.set_value();
+  EXPECT_EQ(program.Wait(), 0);
+}
+
+TEST_F(BuildCommandTest, SendsWhatTheFlagsSayAndLooksAtNoFiles) {
+  // Things in the caller's folder that are named like values.
+  folder_.MakeDir("app:dev");
+  folder_.MakeDir("final");
+  folder_.MakeDir("linux/amd64");
+  folder_.WriteFile("A=1", "");
+  folder_.WriteFile("plain", "");
+  v1::BuildRequest request;
+  service_.build = [&](const v1::BuildRequest& sent, auto&,
+                       BuildWriter& writer) {
+    request = sent;
+    Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
+    return grpc::Status::OK;
+  };
+
+  Invocation invocation =
+      Build({"-qf", "docker/Dockerfile", "-t", "app:dev", "--build-arg=A=1",
+             "--build-arg", "NAME", "--platform", "linux/amd64", "--target",
+             "final", "--progress=plain", "--secret", "id=s,src=key",
+             "--no-cache=false", ".", "-tapp:2"});
+  invocation.environment["NAME"] = "value";
+  const ProgramResult result = RunProgram(invocation);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+
+  const std::string here = folder_.path();
+  v1::BuildRequest expected;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      R"(spec { options {
+           context_path: ")" +
+          here + R"("
+           build_arg { values { values: "A=1" values: "NAME=value" } }
+           secret { values { values: "id=s,src=)" +
+          here + R"(/key" } }
+           options { name: "quiet" value { flag: true } }
+           options { name: "file" value { values {
+             values: ")" +
+          here + R"(/docker/Dockerfile" } } }
+           options { name: "tag" value { values {
+             values: "app:dev" values: "app:2" } } }
+           options { name: "platform" value { values {
+             values: "linux/amd64" } } }
+           options { name: "target" value { values { values: "final" } } }
+           options { name: "progress" value { values { values: "plain" } } }
+           options { name: "no-cache" value { flag: false } }
+         } })",
+      &expected));
+  std::string difference;
+  google::protobuf::util::MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&difference);
+  EXPECT_TRUE(differencer.Compare(expected, request)) << difference;
+}
+
+TEST_F(BuildCommandTest, ExitCodeTellsHowTheBuildEnded) {
+  struct Case {
+    std::string build;  // as text
+    int exit_code;
+    std::string message;
+  };
+  const std::vector<Case> cases = {
+      {"state: STATE_SUCCEEDED", 0, ""},
+      {"state: STATE_FAILED exit_code: 1 failure { reason: 'STEP_FAILED' "
+       "message: 'RUN failed' }",
+       1, ""},
+      {"state: STATE_FAILED exit_code: 37 failure { reason: 'UNKNOWN' "
+       "message: 'm' }",
+       37, ""},
+      {"state: STATE_FAILED term_signal: 9 failure { reason: 'KILLED' "
+       "message: 'killed' }",
+       137, "killed"},
+      {"state: STATE_FAILED failure { reason: 'SPAWN_FAILED' message: 'm' }", 1,
+       "m"},
+      {"state: STATE_FAILED term_signal: 15 failure { reason: 'LOG_LIMIT' "
+       "message: 'm' }",
+       72, "m"},
+      {"state: STATE_FAILED failure { reason: 'NO_SPACE' message: 'm' }", 72,
+       "m"},
+      {"state: STATE_CANCELLED failure { message: 'm' }", 65, "m"},
+      {"state: STATE_TIMED_OUT failure { message: 'm' }", 68, "m"},
+      {"state: STATE_EXPIRED failure { message: 'm' }", 68, "m"},
+      {"state: STATE_INTERRUPTED failure { message: 'm' retryable: true }", 78,
+       "m"},
+  };
+  for (const Case& expected : cases) {
+    SCOPED_TRACE(expected.build);
+    v1::Build build;
+    ASSERT_TRUE(
+        google::protobuf::TextFormat::ParseFromString(expected.build, &build));
+    Answer({OutputEvent(kStdout, "out"), OutputEvent(kStderr, "err\n"),
+            FinishedEvent(build)});
+    const ProgramResult result = RunProgram(Build());
+    EXPECT_EQ(result.exit_code, expected.exit_code);
+    EXPECT_EQ(result.out, "out");
+    EXPECT_EQ(
+        result.err,
+        "err\n" + (expected.message.empty()
+                       ? ""
+                       : "container-builder: " + expected.message + "\n"));
+  }
+}
+
+TEST_F(BuildCommandTest, RefusalSaysAllThatTheServiceSaid) {
+  service_.build = [](const auto&, auto&, auto&) {
+    return Refusal(grpc::StatusCode::INVALID_ARGUMENT, "no such context",
+                   "CONTEXT_NOT_FOUND", "spec.options.context_path",
+                   "name a folder that exists");
+  };
+  const ProgramResult result = RunProgram(Build());
+  EXPECT_EQ(result.exit_code, 67);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_EQ(result.err,
+            "container-builder: no such context\n"
+            "container-builder: spec.options.context_path: name a folder that "
+            "exists\n"
+            "container-builder: reason: CONTEXT_NOT_FOUND\n");
+}
+
+TEST_F(BuildCommandTest, RefusalsExitWith64AndTheirCode) {
+  for (int code = 1; code <= 16; ++code) {
+    service_.build = [code](const auto&, auto&, auto&) {
+      return grpc::Status(static_cast<grpc::StatusCode>(code), "no");
+    };
+    EXPECT_EQ(RunProgram(Build()).exit_code, 64 + code);
+  }
+}
+
+TEST_F(BuildCommandTest, StreamThatBreaksOff) {
+  Answer({OutputEvent(kStdout, "begun")});
+  ProgramResult result = RunProgram(Build());
+  EXPECT_EQ(result.exit_code, 66);
+  EXPECT_EQ(result.out, "begun");
+  EXPECT_THAT(result.err, StartsWith("container-builder: lost the build: "));
+
+  service_.build = [](const auto&, auto&, BuildWriter& writer) {
+    Send(writer, OutputEvent(kStdout, "begun"));
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "going down");
+  };
+  result = RunProgram(Build());
+  EXPECT_EQ(result.exit_code, 78);
+  EXPECT_EQ(result.err, "container-builder: lost the build: going down\n");
+}
+
+TEST_F(BuildCommandTest, NobodyListens) {
+  Invocation invocation = Build();
+  invocation.environment["CONTAINER_BUILDER_ADDRESS"] =
+      "unix://" + folder_.Path("none.sock");
+  const ProgramResult result = RunProgram(invocation);
+  EXPECT_EQ(result.exit_code, 78);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_THAT(result.err, HasSubstr("no service answers at unix://" +
+                                    folder_.Path("none.sock")));
+  EXPECT_THAT(result.err, HasSubstr("container-builderd --listen="));
+}
+
+TEST_F(BuildCommandTest, AddressFlagOutweighsTheEnvironment) {
+  Answer({FinishedEvent(v1::Build::STATE_SUCCEEDED)});
+  for (const std::vector<std::string>& address :
+       {std::vector<std::string>{"--address=" + service_.address()},
+        std::vector<std::string>{"--address",
+                                 "unix:" + service_.socket_path()}}) {
+    Invocation invocation = Build();
+    invocation.environment["CONTAINER_BUILDER_ADDRESS"] = "unix:/nowhere";
+    invocation.arguments.insert(invocation.arguments.begin(), address.begin(),
+                                address.end());
+    EXPECT_EQ(RunProgram(invocation).exit_code, 0);
+  }
+}
+
+TEST_F(BuildCommandTest, InterruptCancelsTheBuild) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    caller_gone_ = {};
+    AnswerForever("ready ");
+    Program program(Build());
+    program.WaitForOut("ready");
+    program.Signal(signal);
+    EXPECT_EQ(program.Wait(), 128 + signal);
+    EXPECT_EQ(program.err(),
+              "container-builder: cancelling; press Ctrl-C again to leave at "
+              "once\n");
+    EXPECT_TRUE(CallerGone());
+  }
+}
+
+TEST_F(BuildCommandTest, SecondInterruptLeavesAtOnce) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    caller_gone_ = {};
+    AnswerForever(std::string(64 * 1024, 'x'));
+    Program program(Build());
+    program.WaitForOut("x");
+    // Now stuck in its output, which is not read.
+    program.Signal(SIGINT);
+    program.WaitForErr("again");
+    program.Signal(signal);
+    EXPECT_EQ(program.WaitUnread(), 128 + signal);
+    EXPECT_TRUE(CallerGone());
+  }
+}
+
+TEST_F(BuildCommandTest, IgnoredInterruptStaysIgnored) {
+  std::promise<void> interrupted;
+  service_.build = [&](const auto&, auto&, BuildWriter& writer) {
+    Send(writer, OutputEvent(kStdout, "ready"));
+    interrupted.get_future().wait();
+    Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
+    return grpc::Status::OK;
+  };
+  Invocation invocation = Build();
+  invocation.ignore_sigint = true;
+  Program program(invocation);
+  program.WaitForOut("ready");
+  program.Signal(SIGINT);
+  interrupted.set_value();
+  EXPECT_EQ(program.Wait(), 0);
+  EXPECT_THAT(program.err(), IsEmpty());
+}
+
+TEST_F(BuildCommandTest, ClosedOutputCancelsTheBuild) {
+  AnswerForever("ready ");
+  Program program(Build());
+  program.WaitForOut("ready");
+  program.CloseOut();
+  EXPECT_EQ(program.Wait(), 128 + SIGPIPE);
+  EXPECT_THAT(program.err(), IsEmpty());
+  EXPECT_TRUE(CallerGone());
+}
+
+TEST_F(BuildCommandTest, OutputThatCannotBeWrittenCancelsTheBuild) {
+  AnswerForever("ready ");
+  Invocation invocation = Build();
+  invocation.program = "/bin/sh";
+  invocation.arguments = {"-c", CONTAINER_BUILDER " build . >/dev/full"};
+  const ProgramResult result = RunProgram(invocation);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.err,
+            "container-builder: cannot write the output: No space left on "
+            "device\n");
+  EXPECT_TRUE(CallerGone());
+}
+
+TEST_F(BuildCommandTest, WrongUsageAsksTheServiceForNothing) {
+  std::atomic<bool> asked = false;
+  service_.build = [&](const auto&, auto&, auto&) {
+    asked = true;
+    return grpc::Status::OK;
+  };
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {"-t", "a"},
+                                             {"a", "b"},
+                                             {"-"},
+                                             {"https://example.com/a.git"},
+                                             {"-f", "-", "."},
+                                             {"--nope", "."},
+                                             {"-x", "."},
+                                             {".", "--tag"},
+                                             {"--no-cache=maybe", "."},
+                                             {"--address=x", "."}}) {
+    SCOPED_TRACE(testing::PrintToString(arguments));
+    const ProgramResult result = RunProgram(Build(arguments));
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.out, IsEmpty());
+    EXPECT_THAT(result.err, StartsWith("container-builder: "));
+    EXPECT_THAT(result.err, EndsWith("see: container-builder build --help\n"));
+  }
+  EXPECT_FALSE(asked);
+}
+
+TEST_F(BuildCommandTest, Help) {
+  for (const char* flag : {"--help", "-h", "-qh"}) {
+    const ProgramResult result = RunProgram(Build({flag}));
+    EXPECT_EQ(result.exit_code, 0);
+    EXPECT_THAT(result.out, StartsWith("Usage: container-builder"));
+    EXPECT_THAT(result.out, HasSubstr("--cache-from list"));
+    EXPECT_THAT(result.err, IsEmpty());
+  }
+}
+
+TEST_F(BuildCommandTest, HelpAsAValueIsNoHelp) {
+  Answer({FinishedEvent(v1::Build::STATE_SUCCEEDED)});
+  const ProgramResult result = RunProgram(Build({"--label", "--help", "."}));
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, Not(HasSubstr("Usage")));
+}
+
+}  // namespace
+}  // namespace containerbuilder
