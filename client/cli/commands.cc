@@ -7,7 +7,6 @@
 #include <optional>
 #include <system_error>
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "exit_code.h"
 #include "terminal.h"
@@ -27,14 +26,9 @@ int PrintHelp(std::string_view text) {
 }
 
 absl::StatusOr<v1::BuildOptions> MakeBuildOptionsHere(const CommandLine& line) {
-  std::error_code error;
-  const std::string folder = std::filesystem::current_path(error);
-  if (error) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot tell the working folder: ", error.message()));
-  }
   return MakeBuildOptions(
-      line, {folder, [](const std::string& name) -> std::optional<std::string> {
+      line, {std::filesystem::current_path(),
+             [](const std::string& name) -> std::optional<std::string> {
                const char* value = std::getenv(name.c_str());
                if (value == nullptr) return std::nullopt;
                return value;

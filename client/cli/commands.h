@@ -27,7 +27,8 @@ int WrongUsage(std::string_view text, std::string_view command = "");
 // Writes the help that was asked for; answers the exit code.
 int PrintHelp(std::string_view text);
 
-// MakeBuildOptions with this process's surroundings.
+// MakeBuildOptions with this process's surroundings. Throws where there is no
+// working folder any more.
 absl::StatusOr<v1::BuildOptions> MakeBuildOptionsHere(const CommandLine& line);
 
 }  // namespace containerbuilder::cli

@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <exception>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,7 +69,8 @@ int Main(int argc, char** argv) {
   std::string text =
       (command.starts_with('-') ? "unknown flag: " : "unknown command: ") +
       command;
-  const std::string_view meant = Suggestion(command, kKnown);
+  const std::string_view meant =
+      Suggestion(command.substr(0, command.find('=')), kKnown);
   if (!meant.empty()) text.append("; did you mean ").append(meant).append("?");
   return WrongUsage(text);
 }
@@ -79,5 +81,10 @@ int Main(int argc, char** argv) {
 int main(int argc, char** argv) {
   // Writing to a pipe that nobody reads is an error to handle here.
   std::signal(SIGPIPE, SIG_IGN);
-  return containerbuilder::cli::Main(argc, argv);
+  try {
+    return containerbuilder::cli::Main(argc, argv);
+  } catch (const std::exception& error) {
+    containerbuilder::cli::PrintMessage(error.what());
+    return containerbuilder::cli::kFailed;
+  }
 }

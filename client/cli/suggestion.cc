@@ -29,8 +29,8 @@ std::size_t EditDistance(std::string_view a, std::string_view b) {
 std::string_view Suggestion(std::string_view word,
                             std::span<const std::string_view> known) {
   std::string_view best;
-  // A third of the letters may be wrong.
-  std::size_t best_distance = std::max<std::size_t>(word.size() / 3, 1) + 1;
+  // Two letters may be wrong, but not all.
+  std::size_t best_distance = std::min<std::size_t>(word.size(), 3);
   for (const std::string_view candidate : known) {
     const std::size_t distance = EditDistance(word, candidate);
     if (distance < best_distance) {

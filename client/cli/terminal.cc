@@ -7,6 +7,7 @@
 #include <csignal>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "containerbuilder/client/error_info.h"
 #include "exit_code.h"
@@ -57,6 +58,7 @@ void PrintError(const absl::Status& status,
     return;
   }
   for (const auto& violation : info->field_violations) {
+    if (absl::StrContains(status.message(), violation.description)) continue;
     PrintMessage(absl::StrCat(violation.field, ": ", violation.description));
   }
   if (!info->reason.empty()) {

@@ -14,8 +14,9 @@ namespace containerbuilder::client {
 namespace {
 
 constexpr int kMaxReceiveBytes = 64 * 1024 * 1024;
-// Far below the idle limits of common proxies.
-constexpr int kKeepaliveTimeMs = 60'000;
+// So that a dead connection is noticed while a build says nothing; the service
+// takes pings that come ten seconds apart.
+constexpr int kKeepaliveTimeMs = 30'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
 // Quick, because the service is mostly on this machine and back soon.
 constexpr int kInitialReconnectBackoffMs = 100;
@@ -81,6 +82,7 @@ class GrpcConnection final : public Connection {
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
                      kInitialReconnectBackoffMs);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);

@@ -228,6 +228,16 @@ TEST_F(BuildCommandTest, RefusalSaysAllThatTheServiceSaid) {
             "container-builder: reason: CONTEXT_NOT_FOUND\n");
 }
 
+TEST_F(BuildCommandTest, RefusalSaysNothingTwice) {
+  service_.build = [](const auto&, auto&, auto&) {
+    return Refusal(grpc::StatusCode::INVALID_ARGUMENT, "spec: too odd",
+                   "OPTION_INVALID", "spec", "too odd");
+  };
+  EXPECT_EQ(RunProgram(Build()).err,
+            "container-builder: spec: too odd\n"
+            "container-builder: reason: OPTION_INVALID\n");
+}
+
 TEST_F(BuildCommandTest, RefusalsExitWith64AndTheirCode) {
   for (int code = 1; code <= 16; ++code) {
     service_.build = [code](const auto&, auto&, auto&) {
@@ -297,10 +307,11 @@ TEST_F(BuildCommandTest, InterruptCancelsTheBuild) {
 TEST_F(BuildCommandTest, SecondInterruptLeavesAtOnce) {
   for (const int signal : {SIGINT, SIGTERM}) {
     caller_gone_ = {};
-    AnswerForever(std::string(64 * 1024, 'x'));
+    // More than a pipe holds, so that it is stuck in this when the rest is
+    // not read.
+    AnswerForever(std::string(256 * 1024, 'x'));
     Program program(Build());
     program.WaitForOut("x");
-    // Now stuck in its output, which is not read.
     program.Signal(SIGINT);
     program.WaitForErr("again");
     program.Signal(signal);

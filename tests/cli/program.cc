@@ -4,7 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,7 +108,7 @@ Program::Program(const Invocation& invocation) {
   ::close(out[1]);
   ::close(err[1]);
   Check(error, invocation.program.c_str());
-  pid_fd_ = ::pidfd_open(pid_, 0);
+  pid_fd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
   if (pid_fd_ < 0) Check(errno, "pidfd_open");
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/program.h"
+#include "support/temp_dir.h"
 
 namespace containerbuilder {
 namespace {
@@ -48,6 +49,16 @@ TEST(UsageTest, SuggestsTheNearest) {
   EXPECT_THAT(RunCli({"biuld", "."}).err, HasSubstr("did you mean build?"));
   EXPECT_THAT(RunCli({"--adress=x", "build"}).err,
               HasSubstr("did you mean --address?"));
+}
+
+TEST(UsageTest, NoWorkingFolder) {
+  const test_support::TempDir folder;
+  const ProgramResult result = RunProgram(
+      {.program = "/bin/sh",
+       .arguments = {"-c", "rmdir \"$PWD\"; " CONTAINER_BUILDER " build ."},
+       .folder = folder.path()});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("No such file or directory"));
 }
 
 TEST(UsageTest, HelpThatCannotBeWrittenIsAnError) {

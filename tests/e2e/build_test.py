@@ -170,8 +170,7 @@ def test_several_tags(cli, nerdctl, context, image):
 def test_cache_to_and_from_a_folder(cli, context, folder, private_engine):
     path = context("RUN echo computed > /result")
     out = ["--output", "type=local,dest=out"]
-    first = cli("build", *out, "--cache-to", "type=local,dest=cache,mode=max", path, cwd=folder)
-    assert "CACHED" not in first.stderr
+    cli("build", *out, "--cache-to", "type=local,dest=cache,mode=max", path, cwd=folder)
     assert (folder / "cache" / "index.json").exists()
     for cached, arguments in ((False, []), (True, ["--cache-from", "type=local,src=cache"])):
         subprocess.run(

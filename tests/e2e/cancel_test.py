@@ -33,18 +33,20 @@ def assert_service_goes_on(daemon):
     assert daemon.process.poll() is None
 
 
-def test_call_is_cancelled(start_call, wait_for_step, assert_nothing_runs, daemon, long_context, image):
-    call = start_call(long_context, tag=[image()])
-    wait_for_step(call.output, long_context)
+@pytest.mark.parametrize("before", ["", "trap '' TERM INT HUP; setsid sleep 61 &"], ids=["plain", "stubborn"])
+def test_call_is_cancelled(start_call, wait_for_step, assert_nothing_runs, daemon, context, image, before):
+    path = context(f"RUN {before} echo the first line; sleep 60; echo the last line")
+    call = start_call(path, tag=[image()])
+    wait_for_step(call.output, path)
     call.call.cancel()
     call.wait(5)
     assert call.error.code() == grpc.StatusCode.CANCELLED
-    assert_nothing_runs(long_context)
+    assert_nothing_runs(path)
     assert_service_goes_on(daemon)
 
 
 def test_deadline_passes(start_call, wait_for_step, assert_nothing_runs, daemon, long_context, image):
-    call = start_call(long_context, timeout=8, tag=[image()])
+    call = start_call(long_context, timeout=6, tag=[image()])
     wait_for_step(call.output, long_context)
     call.wait(15)
     assert call.error.code() == grpc.StatusCode.DEADLINE_EXCEEDED

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import threading
@@ -49,7 +50,7 @@ def has_ended(pid: int) -> bool:
 
 
 class Watch:
-    """Every status that a Watch of grpc.health.v1 told, in order."""
+    """The statuses that a Watch of grpc.health.v1 told, in order, each change once."""
 
     def __init__(self, stub, name):
         self._call = stub.Watch(health_pb2.HealthCheckRequest(service=name))
@@ -58,9 +59,12 @@ class Watch:
         self._thread.start()
 
     def _read(self):
+        last = None
         try:
             for answer in self._call:
-                self._statuses.put(answer.status)
+                if answer.status != last:
+                    last = answer.status
+                    self._statuses.put(last)
         except grpc.RpcError:
             pass  # The call was cancelled in the end.
 
@@ -114,6 +118,18 @@ def test_buildkitd_stops_and_starts(daemon, buildkitd, eventually, start_call, c
     finally:
         for watch in watches:
             watch.cancel()
+
+
+def test_buildctl_is_not_on_path(start_daemon, start_call, folder, context, image):
+    (folder / "bin").mkdir()
+    (folder / "bin" / "nerdctl").symlink_to(shutil.which("nerdctl"))
+    daemon = start_daemon(env={**os.environ, "PATH": str(folder / "bin")})
+    verdict, check = state_of(daemon, "buildkit")
+    assert verdict == pb.HealthResponse.STATE_UNHEALTHY
+    assert check.state == pb.HealthCheck.STATE_FAILED and "buildctl" in check.message + check.hint
+    build = start_call(context(), stub=daemon.stub, tag=[image()]).finished()
+    assert build.state == pb.Build.STATE_FAILED
+    assert build.failure.reason == "BUILDKIT_UNAVAILABLE", build
 
 
 def test_containerd_is_not_there(start_daemon, start_call, folder, context, image):

@@ -183,6 +183,7 @@ contexts = st.one_of(st.just("."), text, path_objects)
 
 
 def fill(value: pb.OptionValue, python):
+    value.SetInParent()
     if isinstance(python, bool):
         value.flag = python
     elif isinstance(python, (str, os.PathLike)):
@@ -202,12 +203,9 @@ def request_of(context, parameters, more) -> pb.ConstructArgsRequest:
     request = pb.ConstructArgsRequest()
     request.options.context_path = str(context)
     for name, python in parameters.items():
-        if python is not None:
-            fill(getattr(request.options, name), python)
+        fill(getattr(request.options, name), python)
     for name, python in more.items():
-        option = request.options.options.add(name=name)
-        if python is not None:
-            fill(option.value, python)
+        fill(request.options.options.add(name=name).value, python)
     return request
 
 

@@ -1,5 +1,7 @@
 """What Build refuses before anything is started, as a stranger's client reads it: code, ErrorInfo, BadRequest."""
 
+import shutil
+
 import grpc
 import pytest
 from containerbuilder.v1 import container_builder_pb2 as pb
@@ -168,6 +170,27 @@ def test_nerdctl_is_not_executable(start_daemon, context):
     daemon = start_daemon(f"--nerdctl={context}/Dockerfile")
     request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context)))
     assert_refused(daemon.stub, request, PRECONDITION, "NERDCTL_NOT_EXECUTABLE", "")
+
+
+def test_nerdctl_is_not_a_program(start_daemon, context):
+    program = context / "nerdctl"
+    program.write_bytes(b"\x7fELF of another machine")
+    program.chmod(0o755)
+    daemon = start_daemon(f"--nerdctl={program}")
+    request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context)))
+    assert_refused(daemon.stub, request, PRECONDITION, "NERDCTL_NOT_EXECUTABLE", "")
+
+
+def test_nerdctl_is_just_being_written(start_daemon, fake_nerdctl, context):
+    program = context / "nerdctl"
+    shutil.copy(fake_nerdctl, program)
+    daemon = start_daemon(f"--nerdctl={program}")
+    request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context)))
+    with open(program, "ab"):
+        assert_refused(daemon.stub, request, PRECONDITION, "NERDCTL_NOT_EXECUTABLE", "")
+    # And once that is over it is found without a restart.
+    events = [response.event for response in daemon.stub.Build(request, timeout=60)]
+    assert events[-1].finished.build.state == pb.Build.STATE_SUCCEEDED
 
 
 # --- Callers by TCP --------------------------------------------------------------------------------------------------

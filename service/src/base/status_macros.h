@@ -24,6 +24,7 @@
   if (!CONTAINERBUILDER_CONCAT_(or_, __LINE__).ok()) {                  \
     return std::move(CONTAINERBUILDER_CONCAT_(or_, __LINE__)).status(); \
   }                                                                     \
-  declaration = *std::move(CONTAINERBUILDER_CONCAT_(or_, __LINE__))
+  declaration = /* NOLINT(bugprone-macro-parentheses) */                \
+      *std::move(CONTAINERBUILDER_CONCAT_(or_, __LINE__))
 
 #endif  // CONTAINERBUILDER_BASE_STATUS_MACROS_H_

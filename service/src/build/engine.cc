@@ -66,7 +66,7 @@ Engine::Engine(EngineOptions options, Host host, FolderLock lock,
       logger_(std::move(logger)),
       toolchain_(std::move(options.toolchain), host_, runner),
       health_(&toolchain_, runner, options.state_folder),
-      policy_(std::move(options.policy), host_) {}
+      policy_(options.policy, host_) {}
 
 v1::HealthResponse Engine::Health(absl::Duration freshness) {
   return health_.Check(freshness);

@@ -18,6 +18,7 @@
 #include "absl/strings/strip.h"
 #include "base/timestamps.h"
 #include "base/utf8.h"
+#include "build/command_line.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -167,7 +168,7 @@ Finding CheckBuildkit(const Toolchain& toolchain) {
               absl::StrCat("buildctl ", version, version.empty() ? "" : " ",
                            "at ", *buildctl, ", ",
                            host.empty() ? "buildkitd at " : "BUILDKIT_HOST=",
-                           host.empty() ? *buildkitd : host)),
+                           host.empty() ? *buildkitd : MaskSecrets(host))),
           version};
 }
 
@@ -230,14 +231,14 @@ Finding CheckBuildkitd(const Toolchain& toolchain) {
     if (!output.ok()) {
       problems.emplace_back(output.status().message());
     } else if (!ListsWorker(*output)) {
-      problems.push_back(
-          absl::StrCat("buildkitd at ", host, " answers, but has no worker"));
+      problems.push_back(absl::StrCat("buildkitd at ", MaskSecrets(host),
+                                      " answers, but has no worker"));
     } else {
       const std::string version = BuildkitdVersion(*output);
       return {
           Row(kName, HealthCheck::STATE_OK,
               absl::StrCat("buildkitd ", version, version.empty() ? "" : " ",
-                           "answers at ", host)),
+                           "answers at ", MaskSecrets(host))),
           version};
     }
   }
@@ -285,7 +286,8 @@ Finding CheckContainerd(const Toolchain& toolchain,
                     ? absl::StrCat(*nerdctl, " version: tells of no containerd")
                     : std::string(output.status().message()),
                 "Start containerd, or name the socket of one that runs by "
-                "--containerd_address; check that the service may open it")};
+                "--containerd_address; check that the service may open it. For "
+                "an ordinary user: containerd-rootless-setuptool.sh install")};
   }
   const std::string address = toolchain.Variable("CONTAINERD_ADDRESS");
   return {Row(kName, HealthCheck::STATE_OK,

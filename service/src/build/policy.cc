@@ -27,9 +27,26 @@
 #include "containerbuilder/nerdctl_build_flags.h"
 
 namespace containerbuilder::service {
-namespace {
 
-using Violations = std::vector<absl::Status>;
+// The rules that a request breaks, as many as are asked for: a request can
+// break millions.
+class Violations {
+ public:
+  explicit Violations(std::size_t most) : most_(most) {}
+
+  void Add(absl::Status status) {
+    if (!status.ok() && !full()) all_.push_back(std::move(status));
+  }
+  // Nothing more is asked for.
+  bool full() const { return all_.size() == most_; }
+  const std::vector<absl::Status>& all() const { return all_; }
+
+ private:
+  const std::size_t most_;
+  std::vector<absl::Status> all_;
+};
+
+namespace {
 
 // BuildOptions' own fields, which `options` must not name again.
 constexpr absl::string_view kNamedOptions[] = {
@@ -124,6 +141,22 @@ absl::Status CheckName(absl::string_view name, absl::string_view options_field,
   return absl::OkStatus();
 }
 
+// What no program can be given.
+absl::Status CheckArgument(absl::string_view argument,
+                           absl::string_view field) {
+  if (absl::StrContains(argument, '\0')) {
+    return errors::OptionInvalid(
+        field, "an argument of a program cannot hold a NUL byte; leave it out");
+  }
+  if (argument.size() > limits::kMaxArgumentBytes) {
+    return errors::OptionInvalid(
+        field, absl::StrCat("the system takes arguments of at most ",
+                            limits::kMaxArgumentBytes, " bytes; this one has ",
+                            argument.size()));
+  }
+  return absl::OkStatus();
+}
+
 // The rules for everyone that a flag breaks.
 absl::Status CheckFlag(const WrittenFlag& flag, bool takes_value) {
   if (takes_value && flag.bare) {
@@ -139,17 +172,7 @@ absl::Status CheckFlag(const WrittenFlag& flag, bool takes_value) {
                                  "one for the context; send flag"));
   }
   for (const std::string& value : flag.values) {
-    if (absl::StrContains(value, '\0')) {
-      return errors::OptionInvalid(
-          flag.field,
-          "an argument of a program cannot hold a NUL byte; leave it out");
-    }
-    if (value.size() > limits::kMaxArgumentBytes) {
-      return errors::OptionInvalid(
-          flag.field, absl::StrCat("the system takes arguments of at most ",
-                                   limits::kMaxArgumentBytes,
-                                   " bytes; this one has ", value.size()));
-    }
+    CONTAINERBUILDER_RETURN_IF_ERROR(CheckArgument(value, flag.field));
     if (flag.name == "tag" && value.empty()) {
       return errors::OptionInvalid(
           flag.field,
@@ -207,13 +230,12 @@ absl::Status CheckSpace(absl::Span<const WrittenFlag> flags,
 
 // Every message of a path that an untrusted caller may not name: it must not
 // tell whether there is something.
-absl::Status PathRefused(const std::string& field, absl::string_view what) {
+absl::Status PathRefused(absl::string_view field, absl::string_view what) {
   return errors::PathNotAllowed(
       field,
       absl::StrCat(what,
-                   " is missing, or outside the folders that the service opens "
-                   "to callers who are not local; the operator opens them with "
-                   "--read_roots"),
+                   " is missing, or outside the folders that the operator "
+                   "opens to untrusted callers with --read_roots"),
       "--read_roots");
 }
 
@@ -225,7 +247,7 @@ absl::Duration ReadDuration(const google::protobuf::Duration& duration,
   const int32_t nanos = duration.nanos();
   if (seconds < 0 || seconds > max_seconds || nanos < 0 ||
       nanos > 999'999'999 || (seconds == max_seconds && nanos > 0)) {
-    violations.push_back(errors::OptionInvalid(
+    violations.Add(errors::OptionInvalid(
         field,
         "a duration is from 0, which means the default, to 7 days "
         "(604800s)"));
@@ -239,7 +261,7 @@ void CheckUnimplemented(const v1::BuildSpec& spec,
   const auto check = [&](bool is_set, absl::string_view field,
                          absl::string_view description) {
     if (!is_set) return;
-    violations.push_back(errors::FieldUnimplemented(field, description));
+    violations.Add(errors::FieldUnimplemented(field, description));
   };
   check(!spec.context_digest().empty(), "spec.context_digest",
         "this version takes no uploaded contexts; name a folder of the server "
@@ -260,7 +282,7 @@ void CheckUnimplemented(const v1::BuildSpec& spec,
 
   constexpr absl::string_view kDisconnect = "policy.disconnect_policy";
   if (!v1::DisconnectPolicy_IsValid(policy.disconnect_policy())) {
-    violations.push_back(errors::OptionInvalid(
+    violations.Add(errors::OptionInvalid(
         kDisconnect, "there is no such policy; leave it out for CANCEL"));
     return;
   }
@@ -331,8 +353,7 @@ std::vector<std::string> ReadEnvironment(const v1::BuildSpec& spec,
                                                   spec.environment().end());
   std::vector<std::string> environment;
   for (const auto& [name, value] : sorted) {
-    absl::Status status = CheckVariable(name, value);
-    if (!status.ok()) violations.push_back(std::move(status));
+    violations.Add(CheckVariable(name, value));
     environment.push_back(absl::StrCat(name, "=", value));
   }
   return environment;
@@ -357,7 +378,7 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(const v1::BuildSpec& spec,
                                            const Caller& caller,
                                            const NerdctlInfo& nerdctl) const {
   constexpr absl::string_view kOptionsField = "spec.options";
-  Violations violations;
+  Violations violations(1);
   CheckUnimplemented(spec, policy, violations);
   AdmittedSpec admitted;
   admitted.environment_ = ReadEnvironment(spec, violations);
@@ -372,7 +393,7 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(const v1::BuildSpec& spec,
       ReadDuration(policy.grace_period(), "policy.grace_period", violations);
   ReadDuration(policy.queue_ttl(), "policy.queue_ttl", violations);
   ReadDuration(policy.linger(), "policy.linger", violations);
-  if (!violations.empty()) return violations.front();
+  if (violations.full()) return violations.all().front();
 
   admitted.spec_ = spec;
   admitted.policy_ = policy;
@@ -408,17 +429,18 @@ std::vector<std::string> Policy::Warnings(const v1::BuildOptions& options,
                                           const Caller& caller,
                                           const NerdctlInfo* nerdctl) const {
   constexpr absl::string_view kOptionsField = "options";
+  constexpr std::size_t kMostWarnings = 100;
+  Violations violations(kMostWarnings);
   const absl::StatusOr<std::vector<WrittenFlag>> flags =
       WriteFlags(options, PathRulesFor(caller), kOptionsField);
-  Violations violations;
   if (flags.ok()) {
     CheckOptions(options, *flags, {}, kOptionsField, caller, nerdctl,
                  violations);
   } else {
-    violations.push_back(flags.status());
+    violations.Add(flags.status());
   }
   std::vector<std::string> warnings;
-  for (const absl::Status& violation : violations) {
+  for (const absl::Status& violation : violations.all()) {
     warnings.push_back(
         absl::StrCat("Build would refuse ", violation.message(), "."));
   }
@@ -448,121 +470,111 @@ void Policy::CheckOptions(const v1::BuildOptions& options,
                           absl::string_view field, const Caller& caller,
                           const NerdctlInfo* nerdctl,
                           Violations& violations) const {
-  const auto add = [&](absl::Status status) {
-    if (!status.ok()) violations.push_back(std::move(status));
-  };
   for (int i = 0; i < options.options_size(); ++i) {
-    add(CheckName(options.options(i).name(), field,
-                  absl::StrCat(field, ".options[", i, "].name"), nerdctl));
+    if (violations.full()) return;
+    violations.Add(CheckName(options.options(i).name(), field,
+                             absl::StrCat(field, ".options[", i, "].name"),
+                             nerdctl));
   }
 
   const std::string context = ContextFolder(options.context_path());
   std::size_t outputs = 0;
   for (const WrittenFlag& flag : flags) {
+    if (violations.full()) return;
     const std::optional<bool> takes_value = TakesValue(flag.name, nerdctl);
     if (!takes_value) continue;  // its name was refused above
     if (!caller.trusted &&
         !absl::c_linear_search(kUntrustedOptions, flag.name)) {
-      add(errors::OptionNotAllowed(
+      violations.Add(errors::OptionNotAllowed(
           flag.field,
-          absl::StrCat("callers who are not local may not use --", flag.name,
+          absl::StrCat("untrusted callers may not use --", flag.name,
                        "; they may use ",
                        absl::StrJoin(kUntrustedOptions, ", ")),
           ""));
       continue;
     }
-    if (nerdctl != nullptr && !nerdctl->flags.contains(flag.name)) {
-      add(errors::OptionUnsupported(flag.field, flag.name, nerdctl->version));
+    if (nerdctl != nullptr && !nerdctl->flags.empty() &&
+        !nerdctl->flags.contains(flag.name)) {
+      violations.Add(
+          errors::OptionUnsupported(flag.field, flag.name, nerdctl->version));
     }
-    add(CheckFlag(flag, *takes_value));
+    violations.Add(CheckFlag(flag, *takes_value));
     if (flag.name == "output" && (outputs += flag.values.size()) > 1) {
-      add(errors::OptionInvalid(flag.field,
+      violations.Add(
+          errors::OptionInvalid(flag.field,
                                 "nerdctl takes one output and would use the "
                                 "last one; send one"));
     }
-    if (!caller.trusted) CheckUntrustedValues(flag, context, violations);
+    if (!caller.trusted) violations.Add(CheckUntrustedValues(flag, context));
   }
-  CheckContext(options.context_path(), absl::StrCat(field, ".context_path"),
-               caller, violations);
-  add(CheckSpace(flags, options.context_path(), environment, field));
+  const std::string context_field = absl::StrCat(field, ".context_path");
+  violations.Add(CheckContext(options.context_path(), context_field, caller));
+  violations.Add(CheckSpace(flags, options.context_path(), environment, field));
 }
 
-void Policy::CheckContext(const std::string& path, const std::string& field,
-                          const Caller& caller, Violations& violations) const {
-  const auto check = [&]() -> absl::Status {
-    if (absl::StrContains(path, '\0')) {
-      return errors::OptionInvalid(
-          field, "a path cannot hold a NUL byte; leave it out");
-    }
-    if (path.size() > limits::kMaxArgumentBytes) {
-      return errors::OptionInvalid(
-          field, absl::StrCat("the system takes arguments of at most ",
-                              limits::kMaxArgumentBytes,
-                              " bytes; this one has ", path.size()));
-    }
-    if (absl::StartsWith(path, "-")) {
-      return errors::OptionInvalid(
-          field,
-          "nerdctl would take a context that begins with \"-\" for a "
-          "flag; send an absolute path");
-    }
-    if (absl::StrContains(path, "://")) {
-      return errors::OptionInvalid(
-          field,
-          "nerdctl takes no URL as a context; fetch it first and name "
-          "the folder");
-    }
-    if (!path.empty() && path != "." && !absl::StartsWith(path, "/")) {
-      return errors::ContextRelative(field, Shortened(path));
-    }
-    const std::string folder = ContextFolder(path);
-    if (!caller.trusted && !IsUnderRoots(folder)) {
-      return PathRefused(field, "the context");
-    }
-    struct stat info;
-    if (stat(folder.c_str(), &info) != 0) {
-      return errors::ContextNotFound(field, Shortened(path));
-    }
-    if (!S_ISDIR(info.st_mode)) {
-      return errors::ContextNotADirectory(field, Shortened(path));
-    }
-    return absl::OkStatus();
-  };
-  absl::Status status = check();
-  if (!status.ok()) violations.push_back(std::move(status));
+absl::Status Policy::CheckContext(const std::string& path,
+                                  absl::string_view field,
+                                  const Caller& caller) const {
+  CONTAINERBUILDER_RETURN_IF_ERROR(CheckArgument(path, field));
+  if (absl::StartsWith(path, "-")) {
+    return errors::OptionInvalid(
+        field,
+        "nerdctl would take a context that begins with \"-\" for a flag; send "
+        "an absolute path");
+  }
+  if (absl::StrContains(path, "://")) {
+    return errors::OptionInvalid(
+        field,
+        "nerdctl takes no URL as a context; fetch it first and name the "
+        "folder");
+  }
+  if (!path.empty() && path != "." && !absl::StartsWith(path, "/")) {
+    return errors::ContextRelative(field, Shortened(path));
+  }
+  const std::string folder = ContextFolder(path);
+  if (!caller.trusted && !IsUnderRoots(folder)) {
+    return PathRefused(field, "the context");
+  }
+  struct stat info;
+  if (stat(folder.c_str(), &info) != 0) {
+    return errors::ContextNotFound(field, Shortened(path));
+  }
+  if (!S_ISDIR(info.st_mode)) {
+    return errors::ContextNotADirectory(field, Shortened(path));
+  }
+  return absl::OkStatus();
 }
 
-void Policy::CheckUntrustedValues(const WrittenFlag& flag,
-                                  const std::string& context,
-                                  Violations& violations) const {
-  const auto refuse_unless = [&](bool allowed, absl::string_view rule) {
-    if (allowed) return;
-    violations.push_back(errors::OptionNotAllowed(flag.field, rule, ""));
+absl::Status Policy::CheckUntrustedValues(const WrittenFlag& flag,
+                                          const std::string& context) const {
+  const auto refused = [&](absl::string_view rule) {
+    return errors::OptionNotAllowed(flag.field, rule, "");
   };
   for (const std::string& value : flag.values) {
-    if (flag.name == "build-arg") {
-      const std::size_t equals = value.find('=');
-      refuse_unless(equals != std::string::npos && equals > 0,
-                    "a build_arg without a value reads the service's "
-                    "environment; send KEY=VALUE");
-    } else if (flag.name == "progress") {
-      refuse_unless(value == "plain" || value == "rawjson",
-                    "callers who are not local may use progress plain or "
-                    "rawjson");
-    } else if (flag.name == "network") {
-      refuse_unless(value == "default" || value == "none",
-                    "callers who are not local may use network default or "
-                    "none");
-    } else if (flag.name == "file") {
+    const std::size_t equals = value.find('=');
+    if (flag.name == "build-arg" &&
+        (equals == std::string::npos || equals == 0)) {
+      return refused(
+          "a build_arg without a value reads the service's environment, which "
+          "untrusted callers may not; send KEY=VALUE");
+    }
+    if (flag.name == "progress" && value != "plain" && value != "rawjson") {
+      return refused("untrusted callers may use progress plain or rawjson");
+    }
+    if (flag.name == "network" && value != "default" && value != "none") {
+      return refused("untrusted callers may use network default or none");
+    }
+    if (flag.name == "file") {
       // nerdctl looks from the context, where it runs, and gives BuildKit all
       // of the folder that the file's name leads to.
       const std::string file = JoinPath(context, value);
       const std::string folder = file.substr(0, file.rfind('/') + 1);
       if (!IsUnderRoots(file) || !IsUnderRoots(folder)) {
-        violations.push_back(PathRefused(flag.field, "the file"));
+        return PathRefused(flag.field, "the file");
       }
     }
   }
+  return absl::OkStatus();
 }
 
 std::string Policy::ContextFolder(const std::string& path) const {

@@ -24,6 +24,8 @@ struct PolicyOptions {
   std::vector<std::string> write_roots;
 };
 
+class Violations;
+
 // A request that the policy let through: the proof that a command needs. Only
 // Policy makes one.
 class AdmittedSpec {
@@ -87,8 +89,6 @@ class Policy {
     std::string name;      // as the operator wrote it, normalised
     std::string resolved;  // with no links left
   };
-  // What a check adds to; the first one is the answer of Admit.
-  using Violations = std::vector<absl::Status>;
 
   // All that Build refuses about options. `field` is their path in the
   // request; `flags` and `environment` are what would reach nerdctl.
@@ -97,11 +97,11 @@ class Policy {
                     absl::Span<const std::string> environment,
                     absl::string_view field, const Caller& caller,
                     const NerdctlInfo* nerdctl, Violations& violations) const;
-  void CheckContext(const std::string& path, const std::string& field,
-                    const Caller& caller, Violations& violations) const;
+  absl::Status CheckContext(const std::string& path, absl::string_view field,
+                            const Caller& caller) const;
   // The rules for values of a caller who is not trusted.
-  void CheckUntrustedValues(const WrittenFlag& flag, const std::string& context,
-                            Violations& violations) const;
+  absl::Status CheckUntrustedValues(const WrittenFlag& flag,
+                                    const std::string& context) const;
 
   // The folder that the context `path` names.
   std::string ContextFolder(const std::string& path) const;

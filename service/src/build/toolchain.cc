@@ -13,12 +13,12 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/errors.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
+#include "build/command_line.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -46,8 +46,14 @@ std::string Identity(const std::string& path) {
 }
 
 // The last thing that a program said on stderr, without its decoration:
-// nerdctl logs `time="..." level=fatal msg="..."`, buildctl `error: ...`.
+// nerdctl logs `time="..." level=fatal msg="..."`, buildctl `error: ...`. A Go
+// program that panics says why first, `panic: ...`, and prints its stack.
 std::string LastMessage(absl::string_view text) {
+  const std::size_t panic = text.find("panic: ");
+  if (panic != absl::string_view::npos &&
+      (panic == 0 || text[panic - 1] == '\n')) {
+    text = text.substr(panic, text.find('\n', panic) - panic);
+  }
   text = absl::StripAsciiWhitespace(text);
   const std::size_t newline = text.rfind('\n');
   if (newline != absl::string_view::npos) text.remove_prefix(newline + 1);
@@ -263,7 +269,7 @@ absl::StatusOr<std::string> Toolchain::Ask(
   command.working_folder = "/";
   absl::StatusOr<CapturedOutput> output =
       RunToEnd(*runner_, command, options_.probe_timeout);
-  const std::string question = ToUtf8(absl::StrJoin(argv, " "));
+  const std::string question = ToUtf8(CommandLine(argv));
   if (absl::IsDeadlineExceeded(output.status())) {
     return absl::DeadlineExceededError(
         absl::StrCat(question, ": did not answer within ",

@@ -107,7 +107,7 @@ absl::Status Journal::Write(const std::string& frame) {
     if (put < 0 && errno == EINTR) continue;
     // A part of a frame that stays behind is out of every reader's sight.
     if (put < 0) return WriteError(errno);
-    done += put;
+    done += static_cast<std::size_t>(put);
   }
   return absl::OkStatus();
 }
@@ -151,8 +151,9 @@ absl::StatusOr<std::optional<v1::BuildEvent>> Journal::Read(
              << (8 * i);
   }
   std::string data(bytes, '\0');
-  if (absl::Status read = ReadExactly(fd_, data.data(), data.size(),
-                                      cursor.offset_ + kLengthBytes);
+  if (absl::Status read =
+          ReadExactly(fd_, data.data(), data.size(),
+                      cursor.offset_ + std::int64_t{kLengthBytes});
       !read.ok()) {
     return read;
   }
@@ -161,7 +162,7 @@ absl::StatusOr<std::optional<v1::BuildEvent>> Journal::Read(
     return absl::DataLossError(absl::StrCat("reading the build's log at byte ",
                                             cursor.offset_, ": no event"));
   }
-  cursor.offset_ += kLengthBytes + bytes;
+  cursor.offset_ += std::int64_t{kLengthBytes} + bytes;
   return event;
 }
 

@@ -244,7 +244,7 @@ TEST(ConstructArgsTest, ResolvesTextsAndJoinedPairsAlone) {
       Options("context_path: 'c'"
               "build_arg { pairs { pairs { key: 'a' value: 'b' } } }"
               "cache_from { pairs { pairs { key: 'a' value: 'b' }"
-              "                     pairs { key: '../c' } } }"
+              "                     pairs { key: '/../c' } } }"
               "label { text: 'x=y' }"
               "secret { values { values: 'v' } }"
               "options { name: 'file' value { text: '../a//b/' } }"

@@ -11,6 +11,7 @@ constexpr std::string_view kKnown[] = {"build", "args", "health"};
 
 TEST(SuggestionTest, TheNearestWithinReach) {
   EXPECT_EQ(Suggestion("buld", kKnown), "build");
+  EXPECT_EQ(Suggestion("biuld", kKnown), "build");
   EXPECT_EQ(Suggestion("builds", kKnown), "build");
   EXPECT_EQ(Suggestion("heatlh", kKnown), "health");
   EXPECT_EQ(Suggestion("arg", kKnown), "args");

@@ -112,7 +112,7 @@ class HealthTest : public testing::Test {
     host.working_folder = folder_.path();
     host.now = [this] {
       ++clock_reads_;
-      return absl::UnixEpoch() + absl::Seconds(seconds_);
+      return absl::UnixEpoch() + absl::Seconds(seconds_.load());
     };
     host.user = user_;
     host.free_disk = [this](const std::string&) { return free_disk_; };
@@ -606,6 +606,13 @@ TEST_F(HealthTest, CutsOffWhatHangs) {
 
 TEST_F(HealthTest, SaysHowLongItWaits) {
   EXPECT_EQ(absl::FormatDuration(options_.probe_timeout), "5s");
+}
+
+TEST_F(HealthTest, KeepsPasswordsOfAddressesToItself) {
+  options_.buildkit_host = "tcp://user:hunter2@host:1234";
+  EXPECT_THAT(Check().ShortDebugString(), Not(HasSubstr("hunter2")));
+  runner_.Set(Workers(options_.buildkit_host), {.stdout_data = kWorkersOutput});
+  EXPECT_THAT(Check().ShortDebugString(), Not(HasSubstr("hunter2")));
 }
 
 TEST_F(HealthTest, SendsValidUtf8Only) {

@@ -418,6 +418,10 @@ TEST_F(ToolchainTest, QuotesTheEndOfWhatAProgramSaid) {
   EXPECT_EQ(error_of("time=\"2026-11-23T23:27:31Z\" level=fatal "
                      "msg=\"cannot access \\\"/c.sock\\\": gone\" more=x\n"),
             tool + ": exited with 1: cannot access \"/c.sock\": gone");
+  EXPECT_EQ(error_of("warning\npanic: HOME is not set\n\ngoroutine 1:\n"),
+            tool + ": exited with 1: panic: HOME is not set");
+  EXPECT_EQ(error_of("do not panic: all is well"),
+            tool + ": exited with 1: do not panic: all is well");
   EXPECT_EQ(error_of("time=x msg=\"no end \\"),
             tool + ": exited with 1: no end \\");
   EXPECT_EQ(error_of("\xff\xfe"), tool + ": exited with 1: ??");
