@@ -61,14 +61,6 @@ ABSL_FLAG(absl::Duration, health_interval, ServerOptions().health_interval,
 
 namespace {
 
-// A flag, else an environment variable.
-std::string FlagOrEnvironment(const absl::Flag<std::string>& flag,
-                              const char* variable) {
-  std::string value = absl::GetFlag(flag);
-  const char* fallback = std::getenv(variable);
-  return !value.empty() || fallback == nullptr ? value : fallback;
-}
-
 ServerOptions OptionsFromFlags() {
   ServerOptions options;
   options.listen = absl::GetFlag(FLAGS_listen);
@@ -78,14 +70,10 @@ ServerOptions OptionsFromFlags() {
   options.read_roots = absl::GetFlag(FLAGS_read_roots);
   options.write_roots = absl::GetFlag(FLAGS_write_roots);
   options.nerdctl = absl::GetFlag(FLAGS_nerdctl);
-  options.containerd_address =
-      FlagOrEnvironment(FLAGS_containerd_address, "CONTAINERD_ADDRESS");
-  options.containerd_namespace =
-      FlagOrEnvironment(FLAGS_containerd_namespace, "CONTAINERD_NAMESPACE");
-  options.buildkit_host =
-      FlagOrEnvironment(FLAGS_buildkit_host, "BUILDKIT_HOST");
-  options.snapshotter =
-      FlagOrEnvironment(FLAGS_snapshotter, "CONTAINERD_SNAPSHOTTER");
+  options.containerd_address = absl::GetFlag(FLAGS_containerd_address);
+  options.containerd_namespace = absl::GetFlag(FLAGS_containerd_namespace);
+  options.buildkit_host = absl::GetFlag(FLAGS_buildkit_host);
+  options.snapshotter = absl::GetFlag(FLAGS_snapshotter);
   options.health_interval = absl::GetFlag(FLAGS_health_interval);
   options.reap_orphans = true;
   options.logger = std::make_shared<spdlog::logger>(

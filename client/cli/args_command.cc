@@ -38,8 +38,7 @@ constexpr NerdctlBuildFlag kOwnFlags[] = {
 int RunArgs(client::ClientOptions options,
             std::span<const std::string> arguments) {
   const auto line = SplitCommandLine(arguments, kOwnFlags);
-  if (!line.ok())
-    return WrongUsage(std::string(line.status().message()), "args");
+  if (!line.ok()) return WrongUsage(line.status().message(), "args");
   if (IsOn(*line, "help")) {
     return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kOwnFlags),
                                   "\nnerdctl's flags:\n",
@@ -47,7 +46,7 @@ int RunArgs(client::ClientOptions options,
   }
   const auto build_options = MakeBuildOptionsHere(*line);
   if (!build_options.ok()) {
-    return WrongUsage(std::string(build_options.status().message()), "args");
+    return WrongUsage(build_options.status().message(), "args");
   }
 
   options.wait_for_ready = false;

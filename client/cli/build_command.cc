@@ -79,7 +79,7 @@ int Build(const v1::BuildRequest& request,
     return SignalExitCode(watch.signal());
   }
   if (build) {
-    if (!SpokeForItself(*build)) PrintMessage(std::string(status.message()));
+    if (!SpokeForItself(*build)) PrintMessage(status.message());
     return ExitCode(*build);
   }
   if (admitted) {
@@ -96,7 +96,7 @@ int RunBuild(const client::ClientOptions& options,
              std::span<const std::string> arguments) {
   const auto line = SplitCommandLine(arguments, kOwnFlags);
   if (!line.ok()) {
-    return WrongUsage(std::string(line.status().message()), "build");
+    return WrongUsage(line.status().message(), "build");
   }
   if (IsOn(*line, "help")) {
     return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kOwnFlags),
@@ -105,7 +105,7 @@ int RunBuild(const client::ClientOptions& options,
   }
   const auto build_options = MakeBuildOptionsHere(*line);
   if (!build_options.ok()) {
-    return WrongUsage(std::string(build_options.status().message()), "build");
+    return WrongUsage(build_options.status().message(), "build");
   }
   v1::BuildRequest request;
   *request.mutable_spec()->mutable_options() = *build_options;

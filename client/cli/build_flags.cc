@@ -158,12 +158,9 @@ class Splitter {
 absl::Status CheckContext(const std::vector<std::string>& arguments) {
   if (arguments.empty()) return UsageError("context needs to be specified");
   if (arguments.size() > 1) {
-    std::vector<std::string> quoted;
-    for (const std::string& argument : arguments) {
-      quoted.push_back(Quoted(argument));
-    }
     return UsageError("exactly one context needs to be specified, not ",
-                      arguments.size(), ": ", absl::StrJoin(quoted, ", "));
+                      arguments.size(), ": \"",
+                      absl::StrJoin(arguments, "\", \""), "\"");
   }
   const std::string& context = arguments.front();
   if (context.empty()) return UsageError("unsupported build context: \"\"");

@@ -13,9 +13,9 @@
 
 namespace containerbuilder::cli {
 
-int WrongUsage(std::string_view text, std::string_view command) {
+int WrongUsage(absl::string_view text, absl::string_view command) {
   PrintMessage(text);
-  PrintMessage(absl::StrCat("see: container-builder ", std::string(command),
+  PrintMessage(absl::StrCat("see: container-builder ", command,
                             command.empty() ? "" : " ", "--help"));
   return kWrongUsage;
 }

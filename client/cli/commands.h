@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "build_flags.h"
 #include "containerbuilder/client/client_options.h"
 #include "containerbuilder/v1/container_builder.pb.h"
@@ -22,7 +23,7 @@ int RunBuild(const client::ClientOptions& options,
              std::span<const std::string> arguments);
 
 // Says what is wrong and where the help is; answers kWrongUsage.
-int WrongUsage(std::string_view text, std::string_view command = "");
+int WrongUsage(absl::string_view text, absl::string_view command = "");
 
 // Writes the help that was asked for; answers the exit code.
 int PrintHelp(std::string_view text);

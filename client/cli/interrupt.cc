@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -15,9 +16,9 @@
 namespace containerbuilder::cli {
 namespace {
 
-bool IsReady(int fd, short events, int timeout_ms) {
-  pollfd poll_fd{fd, events, 0};
-  return ::poll(&poll_fd, 1, timeout_ms) > 0;
+bool TakesOutput(int fd) {
+  pollfd poll_fd{fd, POLLOUT, 0};
+  return ::poll(&poll_fd, 1, 0) > 0;
 }
 
 int Checked(int fd) {
@@ -66,7 +67,7 @@ void InterruptWatch::Watch() {
     signal_ = signal;
     cancel_();
     // A reader that is stuck must not keep the second signal from working.
-    if (IsReady(STDERR_FILENO, POLLOUT, 0)) {
+    if (TakesOutput(STDERR_FILENO)) {
       PrintMessage("cancelling; press Ctrl-C again to leave at once");
     }
   }

@@ -88,7 +88,7 @@ std::string MakeOutputFolderAbsolute(std::string_view folder,
   if (value.empty() || value == "-" || value.front() == '/') {
     return std::string(value);
   }
-  const std::string path = MakeAbsolute(folder, value);
+  std::string path = MakeAbsolute(folder, value);
   // Written out where the folder's name would break that reading.
   if (CsvQuoted(path) != path || path.find("type=") != std::string::npos) {
     return "type=local," + CsvQuoted("dest=" + path);

@@ -36,16 +36,15 @@ int WriteFailed(std::error_code error) {
   return kFailed;
 }
 
-void PrintMessage(std::string_view text) {
-  std::string line = "container-builder: ";
-  line.append(text).push_back('\n');
+void PrintMessage(absl::string_view text) {
+  const std::string line = absl::StrCat("container-builder: ", text, "\n");
   // There is nobody to tell where this fails.
   (void)Write(STDERR_FILENO, line);
 }
 
 void PrintError(const absl::Status& status,
                 const client::ClientOptions& options) {
-  PrintMessage(std::string(status.message()));
+  PrintMessage(status.message());
   const auto info = client::GetErrorInfo(status);
   if (!info) {
     if (absl::IsUnavailable(status)) {

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "containerbuilder/client/client_options.h"
 
 namespace containerbuilder::cli {
@@ -17,7 +18,7 @@ std::error_code Write(int fd, std::string_view bytes);
 int WriteFailed(std::error_code error);
 
 // One message of our own, on standard error: `container-builder: text`.
-void PrintMessage(std::string_view text);
+void PrintMessage(absl::string_view text);
 
 // The error with all that the service told of it, and the way out where the
 // service could not be reached.

@@ -177,20 +177,33 @@ def test_nerdctl_is_not_a_program(start_daemon, context):
     program.write_bytes(b"\x7fELF of another machine")
     program.chmod(0o755)
     daemon = start_daemon(f"--nerdctl={program}")
-    request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context)))
-    assert_refused(daemon.stub, request, PRECONDITION, "NERDCTL_NOT_EXECUTABLE", "")
+    assert_cannot_be_executed(daemon, context)
+    health = daemon.stub.Health(pb.HealthRequest(), timeout=60)
+    nerdctl = next(check for check in health.checks if check.name == "nerdctl")
+    assert nerdctl.state == pb.HealthCheck.STATE_FAILED, nerdctl
+    assert health.state == pb.HealthResponse.STATE_UNHEALTHY
 
 
 def test_nerdctl_is_just_being_written(start_daemon, fake_nerdctl, context):
     program = context / "nerdctl"
     shutil.copy(fake_nerdctl, program)
     daemon = start_daemon(f"--nerdctl={program}")
-    request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context)))
     with open(program, "ab"):
-        assert_refused(daemon.stub, request, PRECONDITION, "NERDCTL_NOT_EXECUTABLE", "")
+        assert_cannot_be_executed(daemon, context)
     # And once that is over it is found without a restart.
+    request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context)))
     events = [response.event for response in daemon.stub.Build(request, timeout=60)]
     assert events[-1].finished.build.state == pb.Build.STATE_SUCCEEDED
+
+
+def assert_cannot_be_executed(daemon, context):
+    """The kernel does not start it: that is told before the build, or as its end."""
+    request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context)))
+    try:
+        build = list(daemon.stub.Build(request, timeout=60))[-1].event.finished.build
+        assert (build.state, build.failure.reason) == (pb.Build.STATE_FAILED, "SPAWN_FAILED")
+    except grpc.RpcError:
+        assert_refused(daemon.stub, request, PRECONDITION, "NERDCTL_NOT_EXECUTABLE", "")
 
 
 # --- Callers by TCP --------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ Engine::Engine(EngineOptions options, Host host, FolderLock lock,
       executor_(executor),
       logger_(std::move(logger)),
       toolchain_(std::move(options.toolchain), host_, runner),
-      health_(&toolchain_, runner, options.state_folder),
+      health_(&toolchain_, options.state_folder),
       policy_(options.policy, host_) {}
 
 v1::HealthResponse Engine::Health(absl::Duration freshness) {

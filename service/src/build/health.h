@@ -3,14 +3,12 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "build/toolchain.h"
 #include "containerbuilder/v1/container_builder.pb.h"
-#include "process/process_runner.h"
 
 namespace containerbuilder::service {
 
@@ -20,9 +18,6 @@ class HealthChecker {
   // `toolchain` must outlive it. `state_folder` is what the disk check looks
   // at.
   HealthChecker(Toolchain* toolchain, std::string state_folder);
-  // The toolchain has the runner already; to go once the engine leaves it out.
-  HealthChecker(Toolchain* toolchain, ProcessRunner*, std::string state_folder)
-      : HealthChecker(toolchain, std::move(state_folder)) {}
 
   // Blocks while it asks, at most some limits::kProbeTimeout. An answer not
   // older than `freshness` is shared; simultaneous callers wait for one look.

@@ -191,7 +191,7 @@ std::size_t ArgumentSpace() {
   // For what the service adds: nerdctl's path, its own environment, and what
   // the kernel puts there.
   constexpr std::size_t kReserve = 64 * 1024;
-  const long granted = sysconf(_SC_ARG_MAX);
+  const std::int64_t granted = sysconf(_SC_ARG_MAX);
   return (granted < 0 ? kMost
                       : std::min(kMost, static_cast<std::size_t>(granted))) -
          kReserve;

@@ -39,8 +39,9 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
       [this, reactor, request, response, caller = CallerOf(*context)] {
         absl::StatusOr<v1::ConstructArgsResponse> answer =
             engine_->ConstructArgs(request->options(), caller);
+        const grpc::Status status = ToGrpcStatus(answer.status());
         if (answer.ok()) *response = *std::move(answer);
-        reactor->Finish(ToGrpcStatus(answer.status()));
+        reactor->Finish(status);
       });
   return reactor;
 }

@@ -610,6 +610,7 @@ TEST_F(HealthTest, SaysHowLongItWaits) {
 
 TEST_F(HealthTest, KeepsPasswordsOfAddressesToItself) {
   options_.buildkit_host = "tcp://user:hunter2@host:1234";
+  runner_.Set(Workers(options_.buildkit_host), {.status = {.exit_code = 1}});
   EXPECT_THAT(Check().ShortDebugString(), Not(HasSubstr("hunter2")));
   runner_.Set(Workers(options_.buildkit_host), {.stdout_data = kWorkersOutput});
   EXPECT_THAT(Check().ShortDebugString(), Not(HasSubstr("hunter2")));

@@ -670,6 +670,21 @@ TEST_F(PolicyTest, RefusesContextsOutsideTheRoots) {
               HasReason("CONTEXT_NOT_A_DIRECTORY"));
 }
 
+// nerdctl drops `..` by text, the kernel after it followed the link.
+TEST_F(PolicyTest, RefusesContextsThatAreOutsideByEitherReading) {
+  const std::string field = "spec.options.context_path";
+  folder_.MakeDir("open/ctx/deep");
+  folder_.MakeDir("open/ctx/out");
+  Link(folder_.Path("open/ctx/deep"), "open/deep");
+  EXPECT_THAT(AdmitUntrustedContext(folder_.Path("open/deep/../out")),
+              PathNotAllowed(field));  // open/ctx/out, or open/out
+  EXPECT_THAT(AdmitUntrustedContext(folder_.Path("open/out/../ctx")),
+              PathNotAllowed(field));  // shut/ctx, or open/ctx
+  EXPECT_THAT(AdmitUntrustedContext(folder_.Path("open/deep/../../ctx")),
+              PathNotAllowed(field));  // open/ctx, or nothing that is open
+  EXPECT_THAT(AdmitUntrustedContext(folder_.Path("open/deep")), IsOk());
+}
+
 TEST_F(PolicyTest, DoesNotTellUntrustedCallersWhatExists) {
   const auto missing = AdmitUntrustedContext(folder_.Path("shut/no"));
   const auto forbidden = AdmitUntrustedContext(folder_.Path("shut/ctx"));

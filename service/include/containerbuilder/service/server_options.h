@@ -33,8 +33,8 @@ struct ServerOptions {
   // nerdctl's path; empty: looked up on PATH.
   std::string nerdctl;
   // nerdctl's surroundings, which reach it as CONTAINERD_ADDRESS,
-  // CONTAINERD_NAMESPACE, BUILDKIT_HOST and CONTAINERD_SNAPSHOTTER. Empty:
-  // nerdctl's own defaults.
+  // CONTAINERD_NAMESPACE, BUILDKIT_HOST and CONTAINERD_SNAPSHOTTER. Empty: that
+  // variable as this process has it, else nerdctl's own default.
   std::string containerd_address;
   std::string containerd_namespace;
   std::string buildkit_host;
