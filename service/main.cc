@@ -135,5 +135,8 @@ int main(int argc, char** argv) {
   options.logger->info("stopping on {}",
                        signal == SIGTERM ? "SIGTERM" : "SIGINT");
   (*server)->Shutdown();
-  return EXIT_SUCCESS;
+  options.logger->flush();
+  // All is ended. Taking gRPC 1.51 down in order would wait for a poll of its
+  // own, for up to ten seconds.
+  std::_Exit(EXIT_SUCCESS);
 }

@@ -29,13 +29,17 @@ def check_lines_come_one_by_one(output, eventually, step_processes):
         let_go_on(eventually(step_processes, "the step runs"), i)
 
 
-def test_a_line_reaches_a_client_before_the_next_is_printed(start_call, eventually, processes_with, context, image, marker):
+def test_a_line_reaches_a_client_before_the_next_is_printed(
+    start_call, eventually, processes_with, context, image, marker
+):
     call = start_call(context(STEP), tag=[image()])
     check_lines_come_one_by_one(call.output, eventually, lambda: processes_with(marker))
     assert call.finished().state == pb.Build.STATE_SUCCEEDED
 
 
-def test_a_line_reaches_the_cli_before_the_next_is_printed(start_cli, eventually, processes_with, context, image, marker):
+def test_a_line_reaches_the_cli_before_the_next_is_printed(
+    start_cli, eventually, processes_with, context, image, marker
+):
     cli = start_cli("build", "-t", image(), context(STEP))
     check_lines_come_one_by_one(cli.output, eventually, lambda: processes_with(marker))
     assert cli.wait() == 0

@@ -220,6 +220,17 @@ TEST(ServerTest, StartsAgainWhereItStopped) {
   }
 }
 
+// The look at health goes on until it is shut down, and must not find the
+// server gone.
+TEST(ServerTest, StopsWhileItLooksAtHealth) {
+  for (int i = 0; i < 50; ++i) {
+    TestServer server([](service::ServerOptions& options) {
+      options.health_interval = absl::Microseconds(1);
+    });
+    ASSERT_THAT(server.LocalClient().Health(), IsOk());
+  }
+}
+
 TEST(ServerTest, AnswersHealthInARowPerPart) {
   TestServer server;
   const absl::StatusOr<v1::HealthResponse> health =

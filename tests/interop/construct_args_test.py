@@ -175,7 +175,8 @@ options = st.fixed_dictionaries(
     optional={name: values for name in PARAMETERS},
 )
 # Lists of pairs, since a dict of Python has the order in which it was filled.
-more_options = st.lists(st.tuples(option_names, option_values), max_size=6, unique_by=lambda option: option[0]).map(dict)
+named_options = st.tuples(option_names, option_values)
+more_options = st.lists(named_options, max_size=6, unique_by=lambda option: option[0]).map(dict)
 contexts = st.one_of(st.just("."), text, path_objects)
 
 

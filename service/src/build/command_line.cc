@@ -18,6 +18,7 @@ namespace containerbuilder::service {
 namespace {
 
 constexpr absl::string_view kMask = "***";
+constexpr absl::string_view kSchemeEnd = "://";
 constexpr absl::string_view kSecretKeys[] = {
     "token", "secret_access_key", "access_key_id", "session_token", "password"};
 
@@ -96,21 +97,22 @@ std::size_t EndOfUserinfo(absl::string_view url) {
   absl::string_view authority =
       url.substr(0, url.find_first_of("/?# \t\r\n\""));
   const std::size_t colon = authority.rfind(':');
-  // What no port can be is a password with a `/` in it.
+  // What no port can be is a password with a `/` in it. Looked for up to the
+  // next URL alone, which keeps the time linear.
   if (colon != absl::string_view::npos &&
       !absl::c_all_of(authority.substr(colon + 1), absl::ascii_isdigit)) {
-    authority = url.substr(0, url.find_first_of(" \t\r\n\""));
+    authority = url.substr(0, url.find(kSchemeEnd));
+    authority = authority.substr(0, authority.find_first_of(" \t\r\n\""));
   }
   return authority.rfind('@');
 }
 
 std::string MaskUserinfo(absl::string_view text) {
-  constexpr absl::string_view kSeparator = "://";
   std::string shown;
   while (true) {
-    const std::size_t separator = text.find(kSeparator);
+    const std::size_t separator = text.find(kSchemeEnd);
     if (separator == absl::string_view::npos) break;
-    const std::size_t begin = separator + kSeparator.size();
+    const std::size_t begin = separator + kSchemeEnd.size();
     absl::StrAppend(&shown, text.substr(0, begin));
     text.remove_prefix(begin);
     const std::size_t at = EndOfUserinfo(text);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -81,7 +82,10 @@ bool IsBeneath(absl::string_view path, absl::string_view folder) {
 
 // With no links left; nothing where it does not exist.
 std::optional<std::string> ResolveLinks(const std::string& path) {
-  if (absl::StrContains(path, '\0')) return std::nullopt;
+  // The kernel takes no longer paths; realpath would, at length.
+  if (path.size() >= PATH_MAX || absl::StrContains(path, '\0')) {
+    return std::nullopt;
+  }
   const std::unique_ptr<char, decltype(&std::free)> resolved(
       realpath(path.c_str(), nullptr), &std::free);
   if (resolved == nullptr) return std::nullopt;

@@ -276,8 +276,9 @@ absl::StatusOr<std::string> Toolchain::Ask(
                      absl::FormatDuration(options_.probe_timeout)));
   }
   if (!output.ok()) {
-    return absl::Status(
-        output.status().code(),
+    // Not the runner's code: some errno, such as ENOEXEC, are UNKNOWN to it,
+    // which here means that the program did run.
+    return absl::UnavailableError(
         absl::StrCat(question, ": cannot be run: ", output.status().message()));
   }
   const ExitStatus& status = output->status;

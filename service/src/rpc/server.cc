@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -197,18 +198,19 @@ class Server::State {
   void WatchHealth() {
     const v1::HealthResponse health = engine_->Health(absl::ZeroDuration());
     const bool serving = health.state() != v1::HealthResponse::STATE_UNHEALTHY;
-    grpc::HealthCheckServiceInterface* service =
-        server_->GetHealthCheckService();
-    service->SetServingStatus("", serving);
-    service->SetServingStatus(v1::ContainerBuilder::service_full_name(),
-                              serving);
     absl::MutexLock lock(&mutex_);
+    // The health service goes with the server's shutdown.
     if (shut_down_) return;
-    if (serving != serving_) {
+    if (serving_ != serving) {
+      serving_ = serving;
+      grpc::HealthCheckServiceInterface* service =
+          server_->GetHealthCheckService();
+      service->SetServingStatus("", serving);
+      service->SetServingStatus(v1::ContainerBuilder::service_full_name(),
+                                serving);
       logger_->log(serving ? spdlog::level::info : spdlog::level::warn,
                    "health: {}",
                    v1::HealthResponse::State_Name(health.state()));
-      serving_ = serving;
     }
     health_timer_ = streams_->After(options_.health_interval, [this] {
       requests_->Post([this] { WatchHealth(); });
@@ -217,19 +219,20 @@ class Server::State {
 
   const ServerOptions options_;
   const std::shared_ptr<spdlog::logger> logger_;
-  // In the order of dependence: each may use those above it until it is gone.
-  BoostProcessRunner runner_;
-  std::unique_ptr<Engine> engine_;
-  std::unique_ptr<Executor> streams_;
-  std::unique_ptr<Executor> requests_;
-  std::unique_ptr<ContainerBuilderService> service_;
   std::vector<std::string> addresses_;
   std::vector<std::string> sockets_;
 
   absl::Mutex mutex_;
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
-  bool serving_ ABSL_GUARDED_BY(mutex_) = true;
+  std::optional<bool> serving_ ABSL_GUARDED_BY(mutex_);  // last told
   Executor::Timer health_timer_ ABSL_GUARDED_BY(mutex_);
+
+  // In the order of dependence: each uses those above it until it is gone.
+  BoostProcessRunner runner_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Executor> streams_;
+  std::unique_ptr<Executor> requests_;
+  std::unique_ptr<ContainerBuilderService> service_;
   std::unique_ptr<grpc::Server> server_;
 };
 

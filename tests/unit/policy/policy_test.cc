@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -483,8 +485,10 @@ TEST_F(PolicyTest, RefusesMoreArgumentsThanTheSystemTakes) {
   v1::ValueList& build_args = *options.mutable_build_arg()->mutable_values();
   build_args.add_values(std::string(100'000, 'a'));
   v1::ValueList& labels = *options.mutable_label()->mutable_values();
-  // Small ones: each also costs a flag and two pointers.
-  for (int i = 0; i < 200'000; ++i) labels.add_values("a");
+  // Small ones: `--label`, its value and a pointer to each cost 26 bytes.
+  const std::size_t granted =
+      std::min<std::size_t>(sysconf(_SC_ARG_MAX), 6 * 1024 * 1024);
+  for (std::size_t i = 0; i < granted / 26; ++i) labels.add_values("a");
   EXPECT_THAT(Admit(request), Invalid("spec.options.label"));
 
   labels.clear_values();
@@ -638,7 +642,7 @@ TEST_F(PolicyTest, ChecksWhatIsWrittenNotWhatWasSent) {
 
 TEST_F(PolicyTest, TakesContextsUnderTheRoots) {
   for (const std::string& path : std::vector<std::string>{
-           "open", "open/", "open/ctx", "open/./ctx//", "open/ctx/../ctx",
+           "open", "open/", "open/ctx", "./open/./ctx//", "open/ctx/../ctx",
            "open/in", "open/nowhere/../ctx"}) {
     // The last one exists for who drops `..` by text, but not for the kernel.
     EXPECT_EQ(AdmitUntrustedContext(folder_.Path(path)).ok(),
@@ -760,6 +764,13 @@ TEST_F(PolicyTest, KnowsRootsByNameAndWithoutTheirLinks) {
   EXPECT_FALSE(admits({{folder_.Path("nowhere")}, {}}, in_open));
 }
 
+TEST_F(PolicyTest, TakesNoRelativeRoots) {
+  Host host;
+  host.working_folder = std::filesystem::current_path();
+  const Policy policy({{"."}, {}}, host);
+  EXPECT_FALSE(policy.PathRulesFor({"anonymous", false}).exists("."));
+}
+
 TEST_F(PolicyTest, ARootThatComesLaterOpensNothing) {
   const Policy policy({{folder_.Path("later")}, {}}, MakeHost());
   folder_.MakeDir("later");
@@ -794,10 +805,17 @@ TEST_F(PolicyTest, ResolvesTextsForUntrustedCallersUnderTheRootsAlone) {
   for (const std::string& path : std::vector<std::string>{
            std::string(), std::string("nowhere"), folder_.Path("open/nowhere"),
            folder_.Path("open/ctx/Dockerfile/"),
-           folder_.Path("open") + std::string("\0", 1)}) {
+           folder_.Path("open/ctx") + std::string("\0", 1)}) {
     EXPECT_FALSE(trusted.exists(path)) << path;
     EXPECT_FALSE(untrusted.exists(path)) << path;
   }
+}
+
+TEST_F(PolicyTest, AnEmptyTextNamesNothing) {
+  const Policy policy({{folder_.path()}, {}}, MakeHost());
+  const PathRules rules = policy.PathRulesFor({"anonymous", false});
+  EXPECT_TRUE(rules.exists("."));
+  EXPECT_FALSE(rules.exists(""));
 }
 
 TEST_F(PolicyTest, WarnsOfAllThatBuildRefuses) {
