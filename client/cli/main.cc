@@ -1,3 +1,7 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <exception>
@@ -36,6 +40,16 @@ Options, before the command:
   -h, --help                  Print this help
       --version               Print the version
 )";
+
+// Before anything opens a file: a standard stream that is closed must not
+// become one of gRPC's sockets. To write there stays an error.
+void OccupyStandardStreams() {
+  int fd;
+  do {
+    fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  } while (0 <= fd && fd <= STDERR_FILENO);
+  ::close(fd);
+}
 
 int Main(int argc, char** argv) {
   client::ClientOptions options;
@@ -79,8 +93,11 @@ int Main(int argc, char** argv) {
 }  // namespace containerbuilder::cli
 
 int main(int argc, char** argv) {
+  containerbuilder::cli::OccupyStandardStreams();
   // Writing to a pipe that nobody reads is an error to handle here.
   std::signal(SIGPIPE, SIG_IGN);
+  // Standard error is nerdctl's and ours.
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);
   try {
     return containerbuilder::cli::Main(argc, argv);
   } catch (const std::exception& error) {

@@ -361,6 +361,19 @@ TEST_F(BuildCommandTest, OutputThatCannotBeWrittenCancelsTheBuild) {
   EXPECT_TRUE(CallerGone());
 }
 
+TEST_F(BuildCommandTest, OutputThatIsClosedCancelsTheBuild) {
+  AnswerForever("ready ");
+  Invocation invocation = Build();
+  invocation.program = "/bin/sh";
+  invocation.arguments = {"-c", CONTAINER_BUILDER " build . <&- >&-"};
+  const ProgramResult result = RunProgram(invocation);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.err,
+            "container-builder: cannot write the output: Bad file "
+            "descriptor\n");
+  EXPECT_TRUE(CallerGone());
+}
+
 TEST_F(BuildCommandTest, WrongUsageAsksTheServiceForNothing) {
   std::atomic<bool> asked = false;
   service_.build = [&](const auto&, auto&, auto&) {

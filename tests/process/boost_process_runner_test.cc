@@ -1,7 +1,6 @@
 #include "process/boost_process_runner.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -13,6 +12,8 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -69,8 +70,8 @@ class Recorder : public ProcessListener {
   void OnStart(std::int64_t pid) override {
     Call call(*this);
     EXPECT_EQ(pid_, 0);
-    pid_ = pid;
-    if (at_start_) at_start_(pid);
+    pid_ = static_cast<pid_t>(pid);
+    if (at_start_) at_start_(pid_);
   }
 
   void OnOutput(OutputStream stream, absl::string_view data) override {
@@ -131,7 +132,7 @@ class Recorder : public ProcessListener {
   absl::Time exit_time() const { return exit_time_; }
   const std::string& stdout_data() const { return stdout_; }
   const std::string& stderr_data() const { return stderr_; }
-  std::int64_t pid() const { return pid_; }
+  pid_t pid() const { return pid_; }
 
  private:
   // Finds calls that overlap or come after the last one.
@@ -150,7 +151,7 @@ class Recorder : public ProcessListener {
   std::function<void(pid_t)> at_start_;
   std::function<void()> at_exit_;
   std::atomic<bool> called_ = false;
-  std::atomic<std::int64_t> pid_ = 0;
+  std::atomic<pid_t> pid_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool blocked_ = false;
@@ -166,6 +167,8 @@ std::string ReadWhole(const fs::path& path) {
   return content.str();
 }
 
+void Touch(const fs::path& path) { const std::ofstream file(path); }
+
 // Same as `bytes` of the fake.
 std::string PseudoRandom(std::size_t count, std::uint64_t x) {
   std::string bytes(count, '\0');
@@ -176,16 +179,16 @@ std::string PseudoRandom(std::size_t count, std::uint64_t x) {
   return bytes;
 }
 
-// 'Z' for a zombie, 0 where there is no such process.
-char ProcessState(std::int64_t pid) {
+// 'Z' for a zombie, NUL where there is no such process.
+char ProcessState(pid_t pid) {
   const std::string stat = ReadWhole(absl::StrCat("/proc/", pid, "/stat"));
   const std::size_t name_end = stat.rfind(')');
-  return name_end == std::string::npos ? 0 : stat[name_end + 2];
+  return name_end == std::string::npos ? '\0' : stat[name_end + 2];
 }
 
-bool Runs(std::int64_t pid) {
+bool Runs(pid_t pid) {
   const char state = ProcessState(pid);
-  return state != 0 && state != 'Z' && state != 'X';
+  return state != '\0' && state != 'Z' && state != 'X';
 }
 
 // Whether this process has a child, be it a zombie.
@@ -194,25 +197,25 @@ bool HasChild() {
   return waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-std::vector<std::int64_t> ReadPids(const fs::path& path) {
+std::vector<pid_t> ReadPids(const fs::path& path) {
   std::ifstream file(path);
-  std::vector<std::int64_t> pids;
-  for (std::int64_t pid; file >> pid;) pids.push_back(pid);
+  std::vector<pid_t> pids;
+  for (pid_t pid; file >> pid;) pids.push_back(pid);
   return pids;
 }
 
-std::vector<std::int64_t> RunningWithEntry(const std::string& entry) {
-  std::vector<std::int64_t> pids;
+std::vector<pid_t> RunningWithEntry(const std::string& entry) {
+  std::vector<pid_t> pids;
   for (const auto& folder : fs::directory_iterator("/proc")) {
     const std::string environment = ReadWhole(folder.path() / "environ");
     if (environment.find(entry) != std::string::npos) {
-      pids.push_back(std::stoll(folder.path().filename()));
+      pids.push_back(std::stoi(folder.path().filename()));
     }
   }
   return pids;
 }
 
-int CountDescriptors() {
+std::ptrdiff_t CountDescriptors() {
   return std::distance(fs::directory_iterator("/proc/self/fd"), {});
 }
 
@@ -290,7 +293,7 @@ class ProcessRunnerTest : public testing::TestWithParam<bool> {
 
   absl::Status StartError(const Command& command) {
     const auto recorder = std::make_shared<Recorder>();
-    const absl::Status status = runner_->Start(command, recorder).status();
+    absl::Status status = runner_->Start(command, recorder).status();
     EXPECT_EQ(recorder->pid(), 0);
     EXPECT_EQ(recorder.use_count(), 1);
     EXPECT_FALSE(HasChild());
@@ -344,7 +347,7 @@ TEST_P(ProcessRunnerTest, RelaysALoneLineAtOnce) {
   Started run = StartFake("stdout first\nwait-file go\nstdout  second\n");
   EXPECT_TRUE(run.recorder->WaitForStdout("first"));
   EXPECT_FALSE(run.recorder->exited());
-  std::ofstream(folder_ / "1" / "go");
+  Touch(folder_ / "1" / "go");
   EXPECT_THAT(run.recorder->WaitForExit(), testing::Optional(Exited(0)));
   EXPECT_EQ(run.recorder->stdout_data(), "first second");
 }
@@ -371,7 +374,7 @@ TEST_P(ProcessRunnerTest, ReadsTheRestOfWhatWasKilled) {
   run.recorder->Block();
   run = Start(command, run);
   EXPECT_TRUE(run.recorder->WaitForStdout("x"));
-  std::ofstream(context / "go");
+  Touch(context / "go");
   EXPECT_TRUE(Eventually([&] { return !Runs(run.recorder->pid()); }));
   run.recorder->Unblock();
   EXPECT_THAT(run.recorder->WaitForExit(),
@@ -482,7 +485,7 @@ TEST_P(ProcessRunnerTest, TellsTheSignal) {
 TEST_P(ProcessRunnerTest, GivesBackEverything) {
   // What is opened once for good is open after this.
   EXPECT_TRUE(StartFake("").recorder->WaitForExit().has_value());
-  const int descriptors = CountDescriptors();
+  const std::ptrdiff_t descriptors = CountDescriptors();
   for (int i = 0; i < 20; ++i) {
     Started run =
         StartFake("setsid-close 600\nfork-hold 600\nlines stdout 10\n");
@@ -528,7 +531,7 @@ TEST_P(ProcessRunnerTest, EndsAGrandchildThatLeftTheGroup) {
   for (const char* kind : {"hold", "close", "flood"}) {
     const Command command =
         Fake(absl::StrCat("pid pids\nsetsid-", kind, " 600\nstdout done\n"));
-    std::vector<std::int64_t> pids;
+    std::vector<pid_t> pids;
     Started run;
     run.recorder->AtExit([&] {
       pids = ReadPids(fs::path(command.working_folder) / "pids");
@@ -564,7 +567,7 @@ TEST_P(ProcessRunnerTest, SparesWhoIsMarkedOtherwise) {
   Started other_run = StartReady(other);
   Started run = Start(command);
   EXPECT_THAT(run.recorder->WaitForExit(), testing::Optional(Exited(1)));
-  std::ofstream(fs::path(other.working_folder) / "go");
+  Touch(fs::path(other.working_folder) / "go");
   EXPECT_THAT(other_run.recorder->WaitForExit(), testing::Optional(Exited(0)));
 }
 
@@ -584,17 +587,17 @@ TEST_P(ProcessRunnerTest, EndsTheGroupOfALeaderThatWasKilled) {
 TEST_P(ProcessRunnerTest, ReapsOrphans) {
   if (!GetParam()) GTEST_SKIP() << "init reaps them";
   Started run;
-  std::vector<std::int64_t> pids;
+  std::vector<pid_t> pids;
   run.recorder->AtExit([&] {
     ASSERT_EQ(pids.size(), 2);
-    EXPECT_EQ(ProcessState(pids[1]), 0);
+    EXPECT_EQ(ProcessState(pids[1]), '\0');
   });
   run = StartReady(
       Fake("pid pids\nsetsid-close 0\ntouch ready\nwait-file go\n"), run);
   pids = ReadPids(folder_ / "1" / "pids");
   ASSERT_EQ(pids.size(), 2);
   EXPECT_TRUE(Eventually([&] { return ProcessState(pids[1]) == 'Z'; }));
-  std::ofstream(folder_ / "1" / "go");
+  Touch(folder_ / "1" / "go");
   EXPECT_THAT(run.recorder->WaitForExit(), testing::Optional(Exited(0)));
 }
 
@@ -661,7 +664,7 @@ TEST_P(ProcessRunnerTest, KillsTheRestOfTheGroupAfterTheGrace) {
 
 TEST_P(ProcessRunnerTest, KillsWhoIsSuspended) {
   Started run = StartReady(Fake("touch ready\nsleep 600\n"));
-  const auto leader = static_cast<pid_t>(run.recorder->pid());
+  const pid_t leader = run.recorder->pid();
   kill(leader, SIGSTOP);
   EXPECT_TRUE(Eventually([&] { return ProcessState(leader) == 'T'; }));
   run.process->Stop(absl::Milliseconds(20));
@@ -717,6 +720,7 @@ TEST_P(ProcessRunnerTest, StopAfterTheEndDoesNothing) {
 TEST_P(ProcessRunnerTest, StopsAHundredTimesAtOnce) {
   Started run = StartReady(Fake("ignore-term\ntouch ready\nsleep 600\n"));
   std::vector<std::thread> threads;
+  threads.reserve(100);
   for (int i = 0; i < 100; ++i) {
     threads.emplace_back(
         [&run, i] { run.process->Stop(absl::Milliseconds(100 - i)); });
@@ -731,6 +735,7 @@ TEST_P(ProcessRunnerTest, StopsAHundredTimesAtOnce) {
 TEST_P(ProcessRunnerTest, RunsManyAtOnce) {
   constexpr int kCount = 120;
   std::vector<Started> runs;
+  runs.reserve(kCount);
   for (int i = 0; i < kCount; ++i) {
     runs.push_back(
         StartFake(absl::StrCat("touch ready\nwait-file ../go\nflood "
@@ -743,7 +748,7 @@ TEST_P(ProcessRunnerTest, RunsManyAtOnce) {
     }
     return true;
   }));
-  std::ofstream(folder_ / "go");
+  Touch(folder_ / "go");
   for (int i = 0; i < kCount; ++i) {
     EXPECT_THAT(runs[i].recorder->WaitForExit(), testing::Optional(Exited(i)));
     EXPECT_TRUE(runs[i].recorder->stdout_data() == PseudoRandom(50000, 2 * i));
@@ -754,11 +759,13 @@ TEST_P(ProcessRunnerTest, RunsManyAtOnce) {
 
 TEST_P(ProcessRunnerTest, StartsAndStopsManyAtOnce) {
   std::vector<Command> commands;
+  commands.reserve(100);
   for (int i = 0; i < 100; ++i) {
     commands.push_back(Fake("stdout x\nsetsid-hold 600\nsleep 600\n"));
   }
   std::vector<Started> runs(commands.size());
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int thread = 0; thread < 4; ++thread) {
     threads.emplace_back([&, thread] {
       for (std::size_t i = thread; i < commands.size(); i += 4) {
@@ -777,6 +784,7 @@ TEST_P(ProcessRunnerTest, StartsAndStopsManyAtOnce) {
 
 TEST_P(ProcessRunnerTest, EndsAllWithTheRunner) {
   std::vector<Started> runs;
+  runs.reserve(20);
   for (int i = 0; i < 20; ++i) {
     runs.push_back(StartReady(
         Fake("ignore-term\nfork-hold 600\nsetsid-hold 600\nstdout x\n"
@@ -842,7 +850,7 @@ TEST_P(ProcessRunnerTest, TellsAWorkingFolderThatIsNone) {
 
 TEST_P(ProcessRunnerTest, TellsTooLongAnArgument) {
   Command command = Fake("");
-  command.argv.push_back(std::string(limits::kMaxArgumentBytes + 1, 'x'));
+  command.argv.emplace_back(limits::kMaxArgumentBytes + 1, 'x');
   EXPECT_EQ(StartError(command).code(), absl::StatusCode::kInvalidArgument);
   command.argv.back().pop_back();
   command.argv.push_back(command.working_folder);
@@ -860,7 +868,7 @@ TEST_P(ProcessRunnerTest, RefusesANul) {
 TEST_P(ProcessRunnerTest, SurvivesTheWantOfDescriptors) {
   const Command command = Fake("stdout x\nexit 2\n");
   EXPECT_TRUE(Start(command).recorder->WaitForExit().has_value());
-  const int descriptors = CountDescriptors();
+  const std::ptrdiff_t descriptors = CountDescriptors();
   rlimit old_limit;
   getrlimit(RLIMIT_NOFILE, &old_limit);
   int failures = 0;
@@ -898,7 +906,7 @@ TEST_P(ProcessRunnerTest, WaitsForDescriptorsToBeSureOfTheEnd) {
   const rlimit new_limit = {3, old_limit.rlim_max};
   setrlimit(RLIMIT_NOFILE, &new_limit);
   mkdir((command.working_folder + "/go").c_str(), 0700);
-  const auto leader = static_cast<pid_t>(run.recorder->pid());
+  const pid_t leader = run.recorder->pid();
   const bool reaped = Eventually([&] { return kill(leader, 0) != 0; });
   // Long enough for one that does not wait.
   absl::SleepFor(limits::kPipeIdleTimeout * 2);

@@ -6,6 +6,8 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/utf8.h"
 #include "containerbuilder/errors/v1/error_details.pb.h"
 
 namespace containerbuilder::service::errors {
@@ -40,11 +42,13 @@ absl::Status Make(absl::StatusCode code, absl::string_view reason,
   return status;
 }
 
-// An error of one field of the request.
+// An error of one field of the request. It is cut, because the details travel
+// in a header.
 absl::Status MakeForField(absl::StatusCode code, absl::string_view reason,
                           absl::string_view field,
                           absl::string_view description,
                           absl::string_view setting = "") {
+  description = description.substr(0, limits::kMaxErrorMessageBytes);
   absl::Status status =
       Make(code, reason, absl::StrCat(field, ": ", description),
            {{"field", field}, {"setting", setting}});
@@ -52,7 +56,7 @@ absl::Status MakeForField(absl::StatusCode code, absl::string_view reason,
   v1::BadRequest::FieldViolation* violation =
       bad_request.add_field_violations();
   violation->set_field(std::string(field));
-  violation->set_description(std::string(description));
+  violation->set_description(ToUtf8(description));
   Attach(status, bad_request);
   return status;
 }
@@ -114,8 +118,9 @@ absl::Status OptionUnsupported(absl::string_view field, absl::string_view flag,
                                absl::string_view nerdctl_version) {
   return MakeForField(
       absl::StatusCode::kFailedPrecondition, "OPTION_UNSUPPORTED", field,
-      absl::StrCat("the installed nerdctl ", nerdctl_version, " has no --",
-                   flag, "; leave it out or update nerdctl on the server"));
+      absl::StrCat("the installed nerdctl", nerdctl_version.empty() ? "" : " ",
+                   nerdctl_version, " has no --", flag,
+                   "; leave it out or update nerdctl on the server"));
 }
 
 absl::Status NerdctlNotFound(absl::string_view description) {

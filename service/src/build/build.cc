@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/timestamps.h"
 #include "base/utf8.h"
 #include "build/command_line.h"
@@ -12,12 +13,23 @@
 namespace containerbuilder::service {
 namespace {
 
+std::string Joined(const v1::PairList& pairs) {
+  return absl::StrJoin(pairs.pairs(), ",",
+                       [](std::string* out, const v1::Pair& pair) {
+                         absl::StrAppend(out, pair.key(), "=", pair.value());
+                       });
+}
+
 void MaskPairs(v1::PairList& pairs) {
   for (v1::Pair& pair : *pairs.mutable_pairs()) {
     const std::string shown =
         MaskSecrets(absl::StrCat(pair.key(), "=", pair.value()));
     pair.set_value(shown.substr(shown.find('=') + 1));
   }
+  // A CSV quote may span pairs; BuildKit reads them joined.
+  const std::string joined = Joined(pairs);
+  if (MaskSecrets(joined) == joined) return;
+  for (v1::Pair& pair : *pairs.mutable_pairs()) pair.set_value("***");
 }
 
 void MaskValue(v1::OptionValue& value) {

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
@@ -332,7 +332,7 @@ class BoostProcessRunner::State {
   // Around every start, so that a child which is not in the books yet is not
   // taken for an orphan.
   void BeginStart();
-  void EndStart(std::shared_ptr<Group> group, pid_t leader);
+  void EndStart(const std::shared_ptr<Group>& group, pid_t leader);
   void FailStart();
 
   // The leader's exit status was taken; its pid may mean another process now.
@@ -665,7 +665,7 @@ void BoostProcessRunner::Group::ReadRest(Pipe& pipe) {
                               limits::kMaxOutputChunkBytes);
     if (size <= 0) break;
     Deliver(pipe, size);
-    left -= size;
+    left -= static_cast<int>(size);
   }
   ClosePipe(pipe);
   if (PipesClosed()) Finish();
@@ -696,11 +696,11 @@ void BoostProcessRunner::State::BeginStart() {
   ++starting_;
 }
 
-void BoostProcessRunner::State::EndStart(std::shared_ptr<Group> group,
+void BoostProcessRunner::State::EndStart(const std::shared_ptr<Group>& group,
                                          pid_t leader) {
   absl::MutexLock lock(&mutex_);
   --starting_;
-  groups_.emplace(std::move(group), leader);
+  groups_.emplace(group, leader);
 }
 
 void BoostProcessRunner::State::FailStart() {

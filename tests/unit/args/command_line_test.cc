@@ -29,10 +29,10 @@ TEST(MaskSecretsTest, MasksValuesOfSecretAttributes) {
        "type=s3,access_key_id=***,secret_access_key=***,session_token=***,"
        "x=y"},
       {"password=p", "password=***"},
-      {"type=gha,\"token=a,b\",mode=max", "type=gha,\"token=***\",mode=max"},
-      {"\"Token=a\"\"b\"", "\"Token=***\""},
-      {"\"token=a\"\",type=x\"", "\"token=***\""},
-      {"\"a=b\",\"c=d,token=e\"", "\"a=b\",\"c=d,token=e\""},
+      {R"(type=gha,"token=a,b",mode=max)", R"(type=gha,"token=***",mode=max)"},
+      {R"("Token=a""b")", R"("Token=***")"},
+      {R"("token=a"",type=x")", R"("token=***")"},
+      {R"("a=b","c=d,token=e")", R"("a=b","c=d,token=e")"},
       // White space is not the key's, whatever BuildKit makes of it.
       {"a=b, token=c", "a=b, token=***"},
       // A secret with a comma that nobody quoted.

@@ -23,19 +23,19 @@ FakeService::~FakeService() {
 
 grpc::Status FakeService::Health(grpc::ServerContext*, const v1::HealthRequest*,
                                  v1::HealthResponse* response) {
-  return health(*response);
+  return health.get()(*response);
 }
 
 grpc::Status FakeService::ConstructArgs(grpc::ServerContext*,
                                         const v1::ConstructArgsRequest* request,
                                         v1::ConstructArgsResponse* response) {
-  return construct_args(*request, *response);
+  return construct_args.get()(*request, *response);
 }
 
 grpc::Status FakeService::Build(grpc::ServerContext* context,
                                 const v1::BuildRequest* request,
                                 BuildWriter* writer) {
-  return build(*request, *context, *writer);
+  return build.get()(*request, *context, *writer);
 }
 
 v1::BuildEvent OutputEvent(v1::BuildOutput::Stream stream,

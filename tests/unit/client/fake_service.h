@@ -5,8 +5,10 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "containerbuilder/errors/v1/error_details.pb.h"
 #include "containerbuilder/v1/container_builder.grpc.pb.h"
@@ -15,6 +17,26 @@
 namespace containerbuilder::test_support {
 
 using BuildWriter = grpc::ServerWriter<v1::BuildResponse>;
+
+// What a test assigns and the service's threads call.
+template <typename Signature>
+class Answer {
+ public:
+  template <typename Function>
+  Answer& operator=(Function function) {
+    const std::lock_guard lock(mutex_);
+    function_ = std::move(function);
+    return *this;
+  }
+  std::function<Signature> get() const {
+    const std::lock_guard lock(mutex_);
+    return function_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::function<Signature> function_;
+};
 
 // A gRPC service on a unix socket of its own that answers what the test says.
 // Set the answers before the first call.
@@ -26,12 +48,12 @@ class FakeService final : public v1::ContainerBuilder::Service {
   std::string address() const { return "unix://" + socket_path(); }
   std::string socket_path() const { return folder_.Path("fake.sock"); }
 
-  std::function<grpc::Status(v1::HealthResponse&)> health;
-  std::function<grpc::Status(const v1::ConstructArgsRequest&,
-                             v1::ConstructArgsResponse&)>
+  Answer<grpc::Status(v1::HealthResponse&)> health;
+  Answer<grpc::Status(const v1::ConstructArgsRequest&,
+                      v1::ConstructArgsResponse&)>
       construct_args;
-  std::function<grpc::Status(const v1::BuildRequest&, grpc::ServerContext&,
-                             BuildWriter&)>
+  Answer<grpc::Status(const v1::BuildRequest&, grpc::ServerContext&,
+                      BuildWriter&)>
       build;
 
  private:

@@ -591,7 +591,7 @@ TEST_F(PolicyTest, RefusesOtherOptionsToUntrustedCallers) {
     for (const std::string value :
          {"text: 'a'", "text: ''", "values { values: 'a' }",
           "pairs { pairs { key: 'a' } }", "pairs {}", "flag: true"}) {
-      EXPECT_THAT(AdmitUntrusted(name + " { " + value + " }"),
+      EXPECT_THAT(AdmitUntrusted(absl::StrCat(name, " { ", value, " }")),
                   NotAllowed("spec.options." + name))
           << value;
     }
