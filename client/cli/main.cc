@@ -70,6 +70,11 @@ int Main(int argc, char** argv) {
     return WrongUsage(error.what());
   }
 
+  if (options.address.find(':') == std::string::npos) {
+    return WrongUsage("not an address: \"" + options.address +
+                      "\"; use unix:///path/to.sock or host:port");
+  }
+
   const std::vector<std::string> rest = app.remaining();
   if (rest.empty()) return WrongUsage("a command needs to be specified");
   const std::string& command = rest.front();

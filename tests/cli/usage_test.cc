@@ -35,7 +35,14 @@ TEST(UsageTest, HelpAndVersionGoToStandardOutput) {
 TEST(UsageTest, WrongUsageExitsWith2) {
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{
-           {}, {"frobnicate"}, {"--nope"}, {"--address"}, {""}, {"--"}}) {
+           {},
+           {"frobnicate"},
+           {"--nope"},
+           {"--address"},
+           {"--address", "", "health"},
+           {"--address=/run/cb.sock", "health"},
+           {""},
+           {"--"}}) {
     SCOPED_TRACE(testing::PrintToString(arguments));
     const ProgramResult result = RunCli(arguments);
     EXPECT_EQ(result.exit_code, 2);
