@@ -113,13 +113,17 @@ TEST_F(LifecycleTest, WhatIgnoresSigtermIsKilledAfterTheGrace) {
   ExpectNothingLeft();
 }
 
-TEST_F(LifecycleTest, CancelAtAnyMomentLeavesNothing) {
+TEST(LifecycleRaceTest, CancelAtAnyMomentLeavesNothing) {
+  // Cancels meet events, heartbeats and waits for them.
+  const TestServer server([](service::ServerOptions& options) {
+    options.heartbeat_interval = absl::Milliseconds(1);
+  });
   for (int i = 0; i < 60; ++i) {
     grpc::ClientContext context;
     const auto stub = v1::ContainerBuilder::NewStub(grpc::CreateChannel(
-        server_.unix_address(), grpc::InsecureChannelCredentials()));
+        server.unix_address(), grpc::InsecureChannelCredentials()));
     const auto reader = stub->Build(
-        &context, server_.Request("ctx", "lines stdout 2000\nsleep 600\n"));
+        &context, server.Request("ctx", "lines stdout 2000\nsleep 600\n"));
     std::thread canceller([&context, i] {
       absl::SleepFor(absl::Microseconds(i * 200));
       context.TryCancel();
@@ -130,8 +134,8 @@ TEST_F(LifecycleTest, CancelAtAnyMomentLeavesNothing) {
     canceller.join();
     EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
   }
-  EXPECT_TRUE(Eventually([this] {
-    return std::filesystem::is_empty(server_.folder().Path("state/builds"));
+  EXPECT_TRUE(Eventually([&server] {
+    return std::filesystem::is_empty(server.folder().Path("state/builds"));
   }));
 }
 

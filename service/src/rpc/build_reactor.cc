@@ -34,12 +34,12 @@ void BuildReactor::Admit(const StartBuild& start_build) {
     cancelled = cancelled_;
   }
   if (cancelled) {
-    FinishOnce(absl::CancelledError());
+    FinishWith(absl::CancelledError());
     return;
   }
   absl::StatusOr<std::shared_ptr<Build>> build = start_build();
   if (!build.ok()) {
-    FinishOnce(build.status());
+    FinishWith(build.status());
     return;
   }
   {
@@ -63,7 +63,7 @@ void BuildReactor::Pump() {
     absl::StatusOr<std::optional<v1::BuildEvent>> event =
         build->journal().Read(cursor_);
     if (!event.ok()) {
-      FinishOnce(event.status());
+      FinishWith(event.status());
       return;
     }
     if (event->has_value()) {
@@ -73,7 +73,7 @@ void BuildReactor::Pump() {
     }
     if (Wait(*build)) return;
   }
-  FinishOnce(absl::OkStatus());
+  FinishWith(absl::OkStatus());
 }
 
 void BuildReactor::Write() {
@@ -81,35 +81,39 @@ void BuildReactor::Write() {
   {
     absl::MutexLock lock(&mutex_);
     cancelled = cancelled_;
-    state_ = State::kWriting;
+    if (!cancelled) state_ = State::kWriting;
     heartbeat_.reset();
   }
   if (cancelled) {
-    FinishOnce(absl::CancelledError());
+    FinishWith(absl::CancelledError());
   } else {
     StartWrite(&response_);
   }
 }
 
 bool BuildReactor::Wait(Build& build) {
+  // cursor_ is the next pump's as soon as this waits.
+  const Journal::Cursor cursor = cursor_;
   bool cancelled = false;
   {
     absl::MutexLock lock(&mutex_);
     cancelled = cancelled_;
-    state_ = State::kWaiting;
-    heartbeat_ =
-        streams_->After(heartbeat_interval_, [weak = weak_from_this()] {
-          if (auto reactor = weak.lock()) reactor->OnHeartbeat();
-        });
-    if (wake_set_ && !cancelled) return true;
-    wake_set_ = true;
+    if (!cancelled) {
+      state_ = State::kWaiting;
+      heartbeat_ =
+          streams_->After(heartbeat_interval_, [weak = weak_from_this()] {
+            if (auto reactor = weak.lock()) reactor->OnHeartbeat();
+          });
+      if (wake_set_) return true;
+      wake_set_ = true;
+    }
   }
   if (cancelled) {
-    FinishOnce(absl::CancelledError());
+    FinishWith(absl::CancelledError());
     return true;
   }
   const bool waits =
-      build.journal().WakeOnce(cursor_, [weak = weak_from_this()] {
+      build.journal().WakeOnce(cursor, [weak = weak_from_this()] {
         if (auto reactor = weak.lock()) reactor->OnWake();
       });
   if (waits) return true;
@@ -147,7 +151,6 @@ void BuildReactor::OnWriteDone(bool /*ok*/) {
   // A failed write means a cancelled call, and OnCancel says so too; reading
   // on to the next write or wait finds it out.
   absl::MutexLock lock(&mutex_);
-  if (state_ != State::kWriting) return;
   state_ = State::kPumping;
   PostPump();
 }
@@ -159,11 +162,13 @@ void BuildReactor::OnCancel() {
     absl::MutexLock lock(&mutex_);
     cancelled_ = true;
     build = build_;
+    // In every other state somebody is about to step, and sees cancelled_.
     waiting = state_ == State::kWaiting;
+    // Taken at once: a wake-up or a heartbeat must find somebody stepping.
+    if (waiting) state_ = State::kPumping;
   }
   if (build != nullptr) build->Stop(StopReason::kClientGone);
-  // In every other state somebody is about to step, and sees cancelled_.
-  if (waiting) FinishOnce(absl::CancelledError());
+  if (waiting) FinishWith(absl::CancelledError());
 }
 
 void BuildReactor::OnDone() {
@@ -175,11 +180,10 @@ void BuildReactor::PostPump() {
   streams_->Post([reactor = shared_from_this()] { reactor->Pump(); });
 }
 
-void BuildReactor::FinishOnce(const absl::Status& status) {
+void BuildReactor::FinishWith(const absl::Status& status) {
   Executor::Timer heartbeat;
   {
     absl::MutexLock lock(&mutex_);
-    if (state_ == State::kFinished) return;
     state_ = State::kFinished;
     heartbeat = std::move(heartbeat_);
   }

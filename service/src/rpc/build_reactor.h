@@ -47,7 +47,7 @@ class BuildReactor final : public grpc::ServerWriteReactor<v1::BuildResponse>,
   // that there is never a second write or a second read of the journal.
   enum class State {
     kAdmitting,  // Admit
-    kPumping,    // Pump
+    kPumping,    // Pump, or OnCancel that took over from a wait
     kWriting,    // OnWriteDone; response_ is gRPC's
     kWaiting,    // the journal's wake-up, the heartbeat or OnCancel
     kFinished,   // nobody
@@ -62,7 +62,8 @@ class BuildReactor final : public grpc::ServerWriteReactor<v1::BuildResponse>,
   bool Wait(Build& build);
   void OnWake();
   void OnHeartbeat();
-  void FinishOnce(const absl::Status& status);
+  // Ends the call; for the party that may step.
+  void FinishWith(const absl::Status& status);
 
   Executor* const streams_;
   const std::function<absl::Time()> now_;
