@@ -782,6 +782,29 @@ TEST_P(ProcessRunnerTest, StartsAndStopsManyAtOnce) {
   }
 }
 
+// Asio gives the place of a closed descriptor to the next one, at times with
+// an event that was on its way.
+TEST_P(ProcessRunnerTest, StopsWhatStartsWhileOthersEnd) {
+  std::vector<Command> commands;
+  commands.reserve(200);
+  for (int i = 0; i < 200; ++i) {
+    commands.push_back(Fake("lines stdout 1000000\n"));
+  }
+  std::vector<std::thread> threads;
+  threads.reserve(4);
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (std::size_t i = thread; i < commands.size(); i += 4) {
+        const Started run = Start(commands[i]);
+        ASSERT_TRUE(run.recorder->WaitForStdout("line 50\n"));
+        run.process->Stop(absl::Hours(1));
+        ASSERT_TRUE(run.recorder->WaitForExit().has_value());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
 TEST_P(ProcessRunnerTest, EndsAllWithTheRunner) {
   std::vector<Started> runs;
   runs.reserve(20);

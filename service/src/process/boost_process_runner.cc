@@ -405,6 +405,7 @@ class BoostProcessRunner::Group final
   void ClosePipe(Pipe& pipe);
   bool PipesClosed() const;
 
+  void AwaitLeader();
   void OnLeaderExit(bool status_known);
   void OnStop(Clock::time_point kill_at);
   void Advance();
@@ -421,6 +422,7 @@ class BoostProcessRunner::Group final
   std::array<Pipe, 2> pipes_{Pipe(OutputStream::kStdout, strand_),
                              Pipe(OutputStream::kStderr, strand_)};
   boost::process::v2::process leader_{strand_};
+  asio::posix::stream_descriptor exit_{strand_};  // readable when it has ended
   pid_t group_ = 0;  // the leader's pid too, while the leader is not reaped
   asio::steady_timer timer_{strand_};
 
@@ -457,9 +459,12 @@ absl::StatusOr<pid_t> BoostProcessRunner::Group::Launch(
       const pid_t pid, Spawn(command, stdout_end.get(), stderr_end.get()));
 
   FileDescriptor pidfd = OpenPidfd(pid);
-  int error = pidfd.valid() ? 0 : errno;
+  FileDescriptor exit = OpenPidfd(pid);
+  int error = pidfd.valid() && exit.valid() ? 0 : errno;
   if (error == 0) {
     try {
+      exit_.assign(exit.get());
+      exit.Release();
       leader_ = boost::process::v2::process(strand_, pid, pidfd.get());
       pidfd.Release();
     } catch (const boost::system::system_error& failure) {
@@ -479,9 +484,7 @@ absl::StatusOr<pid_t> BoostProcessRunner::Group::Launch(
 void BoostProcessRunner::Group::Follow() {
   asio::post(strand_, [self = shared_from_this()] {
     for (Pipe& pipe : self->pipes_) self->Read(pipe);
-    self->leader_.async_wait([self](const error_code& error, int) {
-      self->OnLeaderExit(/*status_known=*/!error);
-    });
+    self->AwaitLeader();
   });
 }
 
@@ -533,10 +536,27 @@ void BoostProcessRunner::Group::Deliver(const Pipe& pipe, std::size_t size) {
   last_heard_ = Clock::now();
 }
 
+// Not by the handle's async_wait, which takes every wake-up for the end and
+// then waits for it in waitpid. But an event that belongs to a descriptor just
+// closed may wake whoever got its place in Asio's books.
+void BoostProcessRunner::Group::AwaitLeader() {
+  exit_.async_wait(asio::posix::stream_descriptor::wait_read,
+                   [self = shared_from_this()](const error_code&) {
+                     error_code error;
+                     if (self->leader_.running(error)) {
+                       self->AwaitLeader();
+                     } else {
+                       self->OnLeaderExit(/*status_known=*/!error);
+                     }
+                   });
+}
+
 void BoostProcessRunner::Group::OnLeaderExit(bool status_known) {
   const int status = leader_.native_exit_code();
   // Else the handle would, when destroyed, kill whoever has the pid then.
   leader_.detach();
+  error_code ignored;
+  exit_.close(ignored);
   leader_reaped_ = true;
   state_->ForgetLeader(shared_from_this());
   if (!status_known) {
