@@ -1,12 +1,9 @@
 #include "process/boost_process_runner.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,7 +14,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
-#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -30,8 +26,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
@@ -49,6 +43,7 @@
 #include "boost/process/v2/process.hpp"
 #include "boost/system/error_code.hpp"
 #include "boost/system/system_error.hpp"
+#include "process/processes.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -73,26 +68,6 @@ constexpr auto kMaxPollInterval = std::chrono::milliseconds(100);
 constexpr int kMaxUnsettledLooks = 3;
 
 // --- Descriptors -----------------------------------------------------------
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.Release()) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-
-  bool valid() const { return fd_ >= 0; }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 // The read end goes to `reader`, the write end is returned. It is above 2, so
 // that setting up one standard stream cannot close what is to be another.
@@ -201,117 +176,6 @@ absl::StatusOr<pid_t> Spawn(const Command& command, int stdout_fd,
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return SpawnError(command, error);
   return pid;
-}
-
-// glibc 2.36 has functions for these two, but not declared for C++.
-FileDescriptor OpenPidfd(pid_t pid) {
-  return FileDescriptor(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-}
-bool SendSignal(const FileDescriptor& pidfd, int signal) {
-  return syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) == 0;
-}
-
-// --- Looking at processes --------------------------------------------------
-
-bool OutOfResources(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOMEM;
-}
-
-// The whole of a small file; nothing and errno where it cannot be read.
-std::optional<std::string> ReadFile(const std::string& path) {
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return std::nullopt;
-  std::string content;
-  for (;;) {
-    constexpr std::size_t kStep = 16 * 1024;
-    const std::size_t old_size = content.size();
-    content.resize(old_size + kStep);
-    const ssize_t size = read(file.get(), &content[old_size], kStep);
-    content.resize(old_size + std::max<ssize_t>(size, 0));
-    if (size < 0) return std::nullopt;
-    if (size == 0) return content;
-  }
-}
-
-// Calls `visit` for every process; false and errno where they cannot be
-// listed.
-template <typename Visitor>
-bool ForEachProcess(Visitor visit) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir("/proc"), closedir);
-  if (folder == nullptr) return false;
-  while (const dirent* entry = readdir(folder.get())) {
-    pid_t pid = 0;
-    if (absl::SimpleAtoi(entry->d_name, &pid)) visit(pid);
-  }
-  return true;
-}
-
-// Whether the process is in the group and more than a zombie.
-bool RunsInGroup(pid_t pid, pid_t group) {
-  const std::optional<std::string> stat =
-      ReadFile(absl::StrCat("/proc/", pid, "/stat"));
-  if (!stat.has_value()) return OutOfResources(errno);
-  // "pid (name) state ppid pgrp ..."; the name may hold anything.
-  const std::size_t name_end = stat->rfind(')');
-  char state = 0;
-  pid_t pgrp = 0;
-  if (name_end == std::string::npos ||
-      std::sscanf(stat->c_str() + name_end + 1, " %c %*d %d", &state, &pgrp) !=
-          2) {
-    return false;
-  }
-  return pgrp == group && state != 'Z' && state != 'X';
-}
-
-// Whether a member of the group runs. kill() alone cannot tell: it sees zombies
-// too, and those may be left to a parent that never looks after them. `member`
-// keeps who was found, to be asked first the next time.
-bool FindMember(pid_t group, pid_t& member) {
-  if (kill(-group, 0) != 0 && errno == ESRCH) return false;
-  if (RunsInGroup(member, group)) return true;
-  bool found = false;
-  const bool listed = ForEachProcess([&](pid_t pid) {
-    if (found || !RunsInGroup(pid, group)) return;
-    member = pid;
-    found = true;
-  });
-  return found || !listed;
-}
-
-enum class Marked {
-  kNo,
-  kYes,
-  kUnsettled,   // it has a program, but no environment (yet)
-  kUnreadable,  // for want of resources
-};
-
-// Whether `mark` is an entry of the process's environment.
-Marked IsMarked(pid_t pid, absl::string_view mark) {
-  const std::string folder = absl::StrCat("/proc/", pid);
-  const std::optional<std::string> environment =
-      ReadFile(absl::StrCat(folder, "/environ"));
-  if (!environment.has_value()) {
-    return OutOfResources(errno) ? Marked::kUnreadable : Marked::kNo;
-  }
-  if (environment->empty()) {
-    // Zombies and kernel threads have no program. Between two programs, in
-    // execve, there is one already and no environment yet.
-    char path;
-    return readlink(absl::StrCat(folder, "/exe").c_str(), &path, 1) > 0
-               ? Marked::kUnsettled
-               : Marked::kNo;
-  }
-  const std::string entry = absl::StrCat(mark, absl::string_view("\0", 1));
-  std::size_t at = environment->find(entry);
-  while (at != std::string::npos && at != 0 && (*environment)[at - 1] != '\0') {
-    at = environment->find(entry, at + 1);
-  }
-  return at == std::string::npos ? Marked::kNo : Marked::kYes;
-}
-
-bool HasEnded(const FileDescriptor& pidfd) {
-  pollfd event = {.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-  return poll(&event, 1, 0) == 1;
 }
 
 }  // namespace
