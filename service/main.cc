@@ -1,9 +1,11 @@
 // container-builderd: flags, options, server, wait.
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -12,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "absl/flags/flag.h"
@@ -32,8 +35,10 @@ ABSL_FLAG(std::vector<std::string>, listen, ServerOptions().listen,
           "Addresses to listen on: unix:///path/to.sock (mode 0600; who can "
           "open it may name any path of this machine) or host:port (port 0 "
           "picks a free one)");
-ABSL_FLAG(std::string, state_dir, "/var/lib/container-builder",
-          "Folder for the logs of builds; one daemon alone may use it");
+ABSL_FLAG(
+    std::string, state_dir, "/var/lib/container-builder",
+    "Folder for builds, their logs and records, kept across restarts; one "
+    "daemon alone may use it");
 ABSL_FLAG(std::string, address_file, "",
           "Write the bound addresses here, one a line, when ready");
 ABSL_FLAG(bool, insecure, false,
@@ -56,6 +61,23 @@ ABSL_FLAG(std::string, buildkit_host, "",
 ABSL_FLAG(std::string, snapshotter, "",
           "containerd's snapshotter; default: $CONTAINERD_SNAPSHOTTER, else "
           "nerdctl's");
+ABSL_FLAG(int, max_running_builds, ServerOptions().max_running_builds,
+          "Builds that run at the same time; 0: as many as there are cores");
+ABSL_FLAG(int, max_queued_builds, ServerOptions().max_queued_builds,
+          "Builds that wait besides; further ones are refused (QUEUE_FULL)");
+ABSL_FLAG(absl::Duration, drain_timeout, ServerOptions().drain_timeout,
+          "How long builds may go on after SIGTERM before they are stopped");
+ABSL_FLAG(absl::Duration, retain_age, ServerOptions().retain_age,
+          "Ended builds are forgotten, with their logs, when they are older");
+ABSL_FLAG(std::int64_t, retain_builds, ServerOptions().retain_builds,
+          "... or when there are more of them, oldest first");
+ABSL_FLAG(std::int64_t, retain_bytes, ServerOptions().retain_bytes,
+          "... or when their logs have more bytes, oldest first");
+ABSL_FLAG(std::int64_t, max_log_bytes, ServerOptions().max_log_bytes,
+          "A build that prints more bytes is ended (LOG_LIMIT)");
+ABSL_FLAG(std::int64_t, min_free_bytes, ServerOptions().min_free_bytes,
+          "Where the disk of --state_dir has less free, no build is taken, and "
+          "one that prints is ended (NO_SPACE)");
 ABSL_FLAG(absl::Duration, health_interval, ServerOptions().health_interval,
           "How often grpc.health.v1 is brought up to date");
 
@@ -74,6 +96,14 @@ ServerOptions OptionsFromFlags() {
   options.containerd_namespace = absl::GetFlag(FLAGS_containerd_namespace);
   options.buildkit_host = absl::GetFlag(FLAGS_buildkit_host);
   options.snapshotter = absl::GetFlag(FLAGS_snapshotter);
+  options.max_running_builds = absl::GetFlag(FLAGS_max_running_builds);
+  options.max_queued_builds = absl::GetFlag(FLAGS_max_queued_builds);
+  options.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
+  options.retain_age = absl::GetFlag(FLAGS_retain_age);
+  options.retain_builds = absl::GetFlag(FLAGS_retain_builds);
+  options.retain_bytes = absl::GetFlag(FLAGS_retain_bytes);
+  options.max_log_bytes = absl::GetFlag(FLAGS_max_log_bytes);
+  options.min_free_bytes = absl::GetFlag(FLAGS_min_free_bytes);
   options.health_interval = absl::GetFlag(FLAGS_health_interval);
   options.reap_orphans = true;
   options.logger = std::make_shared<spdlog::logger>(
@@ -112,6 +142,14 @@ int main(int argc, char** argv) {
   umask(077);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   std::signal(SIGPIPE, SIG_IGN);
+  // A queue of a thousand builds holds two files open for each, and gRPC 1.51
+  // never listens again after it ran out of them once. nerdctl and buildctl,
+  // being Go programs, do the same.
+  rlimit files = {};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
@@ -130,13 +168,21 @@ int main(int argc, char** argv) {
   options.logger->info("ready on {}",
                        absl::StrJoin((*server)->addresses(), ", "));
 
+  const auto name_of = [](int signal) {
+    return signal == SIGTERM ? "SIGTERM" : "SIGINT";
+  };
   int signal = 0;
   sigwait(&signals, &signal);
-  options.logger->info("stopping on {}",
-                       signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  options.logger->info("draining on {}", name_of(signal));
+  const std::jthread hastener([&] {
+    int second = 0;
+    sigwait(&signals, &second);
+    options.logger->info("hastening on {}", name_of(second));
+    (*server)->HastenShutdown();
+  });
   (*server)->Shutdown();
   options.logger->flush();
   // All is ended. Taking gRPC 1.51 down in order would wait for a poll of its
-  // own, for up to ten seconds.
+  // own, for up to ten seconds, and the thread above for a second signal.
   std::_Exit(EXIT_SUCCESS);
 }

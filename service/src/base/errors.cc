@@ -6,6 +6,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "containerbuilder/errors/v1/error_details.pb.h"
@@ -73,6 +74,12 @@ absl::Status MakePrecondition(absl::string_view reason,
   violation->set_description(std::string(description));
   Attach(status, failure);
   return status;
+}
+
+void AttachRetry(absl::Status& status, absl::Duration delay) {
+  v1::RetryInfo retry;
+  retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(delay));
+  Attach(status, retry);
 }
 
 }  // namespace
@@ -150,10 +157,74 @@ absl::Status Draining() {
   absl::Status status =
       Make(absl::StatusCode::kUnavailable, "DRAINING",
            "the service is stopping and takes no new builds; try again");
-  v1::RetryInfo retry;
-  retry.mutable_retry_delay()->set_seconds(5);
-  Attach(status, retry);
+  AttachRetry(status, absl::Seconds(5));
   return status;
+}
+
+absl::Status QueueFull(int max_queued) {
+  const std::string description =
+      absl::StrCat(max_queued,
+                   " builds wait already; try again, or let the operator raise "
+                   "--max_queued_builds");
+  absl::Status status = Make(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
+                             description, {{"setting", "--max_queued_builds"}});
+  v1::QuotaFailure failure;
+  v1::QuotaFailure::Violation* violation = failure.add_violations();
+  violation->set_subject("queue");
+  violation->set_description(description);
+  Attach(status, failure);
+  AttachRetry(status, absl::Seconds(10));
+  return status;
+}
+
+absl::Status NoSpace(absl::string_view description) {
+  absl::Status status = Make(absl::StatusCode::kResourceExhausted, "NO_SPACE",
+                             description, {{"setting", "--min_free_bytes"}});
+  AttachRetry(status, absl::Seconds(60));
+  return status;
+}
+
+absl::Status BuildNotFound(absl::string_view name) {
+  name = name.substr(0, limits::kMaxErrorMessageBytes / 2);
+  const std::string shown = ToUtf8(name);
+  absl::Status status =
+      Make(absl::StatusCode::kNotFound, "BUILD_NOT_FOUND",
+           absl::StrCat("there is no build \"", shown,
+                        "\", or none that you may see; names are of the form "
+                        "builds/{id}"));
+  v1::ResourceInfo info;
+  info.set_resource_type("containerbuilder.v1/Build");
+  info.set_resource_name(shown);
+  info.set_description("not found");
+  Attach(status, info);
+  return status;
+}
+
+absl::Status BuildNotEnded(absl::string_view name) {
+  return MakePrecondition(
+      "BUILD_NOT_ENDED", name,
+      absl::StrCat(name, " has not ended; cancel it before you delete it"));
+}
+
+absl::Status RequestIdReused(absl::string_view request_id) {
+  absl::Status status = MakeForField(
+      absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED", "request_id",
+      absl::StrCat("\"", request_id,
+                   "\" was sent with another request before; send a new id for "
+                   "a new request"));
+  return status;
+}
+
+absl::Status SequenceOutOfRange(std::int64_t after_sequence,
+                                std::int64_t last_sequence) {
+  return MakeForField(
+      absl::StatusCode::kOutOfRange, "SEQUENCE_OUT_OF_RANGE", "after_sequence",
+      absl::StrCat(after_sequence, " is outside of 0 to ", last_sequence,
+                   ", the last event that there is"));
+}
+
+absl::Status JournalDamaged(absl::string_view description) {
+  return Make(absl::StatusCode::kDataLoss, "JOURNAL_DAMAGED", description);
 }
 
 absl::Status FieldUnimplemented(absl::string_view field,

@@ -1,6 +1,8 @@
 #ifndef CONTAINERBUILDER_BASE_ERRORS_H_
 #define CONTAINERBUILDER_BASE_ERRORS_H_
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
@@ -39,6 +41,22 @@ absl::Status OptionNotAllowed(absl::string_view field,
 
 // UNAVAILABLE, with RetryInfo.
 absl::Status Draining();
+
+// RESOURCE_EXHAUSTED, with RetryInfo and, for the queue, QuotaFailure.
+absl::Status QueueFull(int max_queued);
+absl::Status NoSpace(absl::string_view description);
+
+// NOT_FOUND, with ResourceInfo; for builds of others, too.
+absl::Status BuildNotFound(absl::string_view name);
+// FAILED_PRECONDITION.
+absl::Status BuildNotEnded(absl::string_view name);
+// ALREADY_EXISTS.
+absl::Status RequestIdReused(absl::string_view request_id);
+// OUT_OF_RANGE.
+absl::Status SequenceOutOfRange(std::int64_t after_sequence,
+                                std::int64_t last_sequence);
+// DATA_LOSS.
+absl::Status JournalDamaged(absl::string_view description);
 
 // UNIMPLEMENTED: a field of the contract that this version does not serve.
 absl::Status FieldUnimplemented(absl::string_view field,

@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_BASE_LIMITS_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/time/time.h"
 
@@ -10,9 +11,22 @@
 namespace containerbuilder::service::limits {
 
 // One read from a build's pipe and so the most that one output event holds.
-// Per event cost dominates up to some 16 KiB; beyond 256 KiB nothing is won,
-// and clients accept 4 MiB a message at most.
-inline constexpr std::size_t kMaxOutputChunkBytes = 256 * 1024;
+// Per event cost dominates up to some 16 KiB. Each watcher has an event on its
+// way to it, so this bounds what a thousand watchers cost.
+inline constexpr std::size_t kMaxOutputChunkBytes = 64 * 1024;
+
+// A record of a journal. The largest is a build's admission or its end, which
+// hold its request (kMaxRequestBytes) and little else.
+inline constexpr std::size_t kMaxJournalPayloadBytes = 16 * 1024 * 1024;
+
+// How much output a crash of the machine may take from a build's journal:
+// what was printed in that time, or that many bytes.
+inline constexpr absl::Duration kJournalSyncInterval = absl::Seconds(1);
+inline constexpr std::int64_t kJournalSyncBytes = 1024 * 1024;
+
+// The newest events of a build that are kept in memory for the watchers that
+// keep up; the others read the file.
+inline constexpr std::size_t kJournalRecentBytes = 256 * 1024;
 
 // What a pipe should hold, so that a build does not stall while its bytes are
 // written down. Best effort: the kernel grants an ordinary user 64 of them.
@@ -50,6 +64,34 @@ inline constexpr absl::Duration kHealthFreshness = absl::Seconds(1);
 // BuildPolicy's durations.
 inline constexpr absl::Duration kMaxPolicyDuration = absl::Hours(7 * 24);
 inline constexpr absl::Duration kDefaultGracePeriod = absl::Seconds(10);
+inline constexpr absl::Duration kDefaultLinger = absl::Seconds(60);
+
+// BuildRequest.request_id: a UUID needs 36.
+inline constexpr std::size_t kMaxRequestIdBytes = 128;
+
+// How often a waiting build is told its position at most: each start moves
+// the whole queue, and each event is a write.
+inline constexpr absl::Duration kPositionInterval = absl::Seconds(1);
+
+// What a build prints between two looks at the free disk.
+inline constexpr std::int64_t kDiskCheckBytes = 1024 * 1024;
+
+// Kept back so that the ends of builds can be written on a full disk.
+inline constexpr std::int64_t kDiskReserveBytes = 4 * 1024 * 1024;
+
+// How many builds at most are forgotten in one go, so that others' work is
+// not held up for long.
+inline constexpr int kMaxForgottenAtOnce = 1000;
+
+// How long the start waits for what an earlier run left running.
+inline constexpr absl::Duration kLeftoverTimeout = absl::Seconds(10);
+
+// WatchBuildRequest.heartbeat_interval: each heartbeat is a message to write.
+inline constexpr absl::Duration kMinHeartbeatInterval = absl::Milliseconds(100);
+
+// ListBuilds.
+inline constexpr int kDefaultPageSize = 50;
+inline constexpr int kMaxPageSize = 1000;
 
 // How long a pipe that stays open after nerdctl's exit may be silent before
 // its holders are ended, and how long it may go on talking.

@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/executor.h"
 #include "build/policy.h"
 #include "build/progress_parser.h"
+#include "containerbuilder/storage/v1/build_record.pb.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "journal/journal.h"
 #include "process/process_runner.h"
@@ -26,80 +28,165 @@ enum class StopReason {
   kClientGone,
   kCancelledByCaller,
   kTimedOut,
+  kExpired,  // only while it waits
   kShutdown,
+  kLogLimit,
+  kNoSpace,
   kLogFailed,  // its journal takes no more
 };
 
+// How a build that was stopped ends, and what it says about it.
+struct StopOutcome {
+  v1::Build::State state;
+  v1::BuildFailure failure;
+};
+StopOutcome OutcomeOf(StopReason reason, const absl::Status& log_error);
+
+// The environment entry by which a build's processes are found.
+std::string BuildMark(absl::string_view name);
+
+// The spec as it may be kept and shown: what stands for a secret is `***`.
+v1::BuildSpec MaskedSpec(v1::BuildSpec spec);
+
 // One build, from its admission to its end: it turns what its process does
 // into events in its journal. Watchers read the journal; nothing is pushed to
-// them. Thread-safe. Destroying the last reference removes its folder.
+// them. Thread-safe.
 class Build final : public ProcessListener,
                     public std::enable_shared_from_this<Build> {
  public:
-  // Makes `folder`, which must not exist, with the journal and a TMPDIR.
-  // `executor` must outlive it.
-  static absl::StatusOr<std::shared_ptr<Build>> Create(
-      const std::string& id, AdmittedSpec spec,
-      const google::protobuf::Map<std::string, std::string>& annotations,
-      const std::string& requester, const std::string& folder,
-      std::function<absl::Time()> now, Executor* executor);
+  // What it needs of the service around it. What it points to must outlive
+  // the build's end; none of the functions may call the build.
+  struct Surroundings {
+    std::function<absl::Time()> now;
+    // For ends, timers and records: what may wait for the disk.
+    Executor* executor = nullptr;
+    std::int64_t max_log_bytes = 0;
+    // Whether the disk has room for more output.
+    std::function<bool()> has_room;
+    // Keeps a record of the build, as it is now.
+    std::function<void(const storage::v1::BuildRecord&)> keep;
+    // Called once, when `finished` can be read and nothing runs any more.
+    std::function<void(const std::shared_ptr<Build>&)> on_end;
+  };
+
+  // Who is attached to it; see DisconnectPolicy.
+  enum class Attachment { kBuildCall, kWatch };
+
+  // A build that waits. `record` is how it was admitted, `journal` has it on
+  // disk, `folder` is the build's own.
+  static std::shared_ptr<Build> Create(storage::v1::BuildRecord record,
+                                       AdmittedSpec spec,
+                                       std::shared_ptr<Journal> journal,
+                                       std::string folder,
+                                       Surroundings surroundings);
   Build(const Build&) = delete;
   Build& operator=(const Build&) = delete;
-  ~Build() override;
 
   // `builds/{id}`.
   const std::string& name() const { return name_; }
-  const Journal& journal() const { return *journal_; }
-  Journal& journal() { return *journal_; }
-  v1::DisconnectPolicy disconnect_policy() const {
-    return spec_.policy().disconnect_policy();
-  }
+  const std::shared_ptr<Journal>& journal() const { return journal_; }
 
-  // Starts nerdctl with this environment beside the spec's. Blocks for that
-  // alone. `on_end` is called once, after `finished` can be read, on any
-  // thread, with the record as it stays. Call it once.
-  void Start(ProcessRunner& runner, std::vector<std::string> environment,
-             std::function<void(const v1::Build&)> on_end);
+  // Order of arrival among all builds.
+  std::int64_t arrival() const;
+
+  // The build as it is now: a state is told once it is on disk, and not later
+  // than its event.
+  v1::Build Snapshot() const;
+
+  // Begins the time that it may wait. Call it once, when it can be started and
+  // ended.
+  void Wait();
+
+  // Tells its watchers where in the queue it is, 1 being next, unless it was
+  // told them or it waits no more.
+  void TellPosition(int position);
+
+  // Starts nerdctl with this environment beside the spec's; a build that is
+  // being stopped stays as it is. Blocks for that and for the disk.
+  void Start(ProcessRunner& runner, std::vector<std::string> environment);
 
   // Begins to stop it; its end is told by its journal. Has no effect on an
-  // ended build.
-  void Stop(StopReason reason);
+  // ended build; false where it is parked and so has none either.
+  bool Stop(StopReason reason);
+
+  // What is being stopped is killed now.
+  void CutGraceShort();
+
+  // Leaves a build that waits to the next start of the service: it stays as it
+  // is, and its watchers end with `why`. False where it waits no more.
+  bool Park(const absl::Status& why);
+
+  // Counts somebody in until the answer is destroyed.
+  [[nodiscard]] std::shared_ptr<void> Attach(Attachment attachment);
+
+  // Calls `on_end` once it has ended and is recorded as ended, on any thread;
+  // false where it has, and `on_end` is dropped.
+  bool WhenEnded(std::function<void()> on_end);
+  // The engine says so, when it has recorded it.
+  void TellEnded();
 
   void OnStart(std::int64_t pid) override;
   void OnOutput(OutputStream stream, absl::string_view data) override;
   void OnExit(const ExitStatus& status) override;
 
  private:
-  Build(std::string name, AdmittedSpec spec, std::string folder,
-        std::function<absl::Time()> now, Executor* executor,
-        std::shared_ptr<Journal> journal);
+  // Each is left for a later one only.
+  enum class Phase { kWaiting, kParked, kStarting, kRunning, kEnding, kEnded };
+
+  Build(storage::v1::BuildRecord record, AdmittedSpec spec,
+        std::shared_ptr<Journal> journal, std::string folder,
+        Surroundings surroundings);
+
+  Command MakeCommand(std::vector<std::string> environment) const;
+  void Detach(Attachment attachment);
+  void StartLinger() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Writes the record down as it is now.
+  void Keep();
 
   v1::BuildEvent NewEvent() const;
-  // Writes an event down; stops the build where that fails.
-  void Append(v1::BuildEvent event);
+  // Writes an event down; where that fails, stops the build and is false.
+  bool Append(v1::BuildEvent event, bool synced = false);
   void AppendSteps(std::vector<v1::BuildStep> steps);
-  // The end: fills in the record, writes `finished`, calls on_end_.
+  void End(const ExitStatus& status);
+  // The end: fills in the record, writes `finished`, tells on_end.
   void Finish(v1::Build::State state, std::optional<v1::BuildFailure> failure);
 
   const std::string name_;
   const AdmittedSpec spec_;
-  const std::string folder_;
-  const std::function<absl::Time()> now_;
-  Executor* const executor_;
   const std::shared_ptr<Journal> journal_;
+  const std::string folder_;
+  const Surroundings surroundings_;
 
   // Used by Start and then by the process's serialized calls alone.
   std::vector<std::string> argv_;
-  v1::Build record_;
   ProgressParser progress_;
-  absl::Status log_error_;
-  std::function<void(const v1::Build&)> on_end_;
+  bool log_closed_ = false;  // no more output is written down
+  std::int64_t unchecked_bytes_ = 0;
 
-  absl::Mutex mutex_;
+  // Held while a position is written, so that none comes after `started`.
+  absl::Mutex position_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  int position_ ABSL_GUARDED_BY(position_mutex_) = 0;  // told last
+  // Held while the record is written, so that the newest comes last.
+  absl::Mutex keep_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+
+  mutable absl::Mutex mutex_;
+  storage::v1::BuildRecord record_ ABSL_GUARDED_BY(mutex_);
+  // Of `started`; and the build as `finished` tells it, from when that is
+  // about to be written.
+  std::int64_t started_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::optional<v1::Build> ended_ ABSL_GUARDED_BY(mutex_);
+  Phase phase_ ABSL_GUARDED_BY(mutex_) = Phase::kWaiting;
   std::optional<StopReason> stop_ ABSL_GUARDED_BY(mutex_);
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool grace_cut_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status log_error_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Process> process_ ABSL_GUARDED_BY(mutex_);
+  int build_calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  int watches_ ABSL_GUARDED_BY(mutex_) = 0;
+  Executor::Timer queue_ttl_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer timeout_ ABSL_GUARDED_BY(mutex_);
+  Executor::Timer linger_ ABSL_GUARDED_BY(mutex_);
+  bool end_told_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::function<void()>> when_ended_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace containerbuilder::service

@@ -1,72 +1,220 @@
 #include "build/engine.h"
 
-#include <sys/stat.h>
-
-#include <filesystem>
-#include <system_error>
+#include <algorithm>
+#include <optional>
+#include <thread>
 #include <utility>
-#include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "base/build_id.h"
+#include "base/build_state.h"
 #include "base/errors.h"
+#include "base/failpoint.h"
+#include "base/limits.h"
 #include "base/status_macros.h"
+#include "base/timestamps.h"
 #include "build/command_line.h"
 #include "build/nerdctl_args.h"
+#include "build/page_token.h"
+#include "build/request_hash.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "google/protobuf/util/time_util.h"
+#include "process/boost_process_runner.h"
+#include "spdlog/sinks/null_sink.h"
 
 namespace containerbuilder::service {
 namespace {
 
-absl::Status MakeStateFolder(const std::string& state_folder) {
-  std::error_code error;
-  std::filesystem::create_directories(state_folder, error);
-  if (!error && chmod(state_folder.c_str(), 0700) != 0) {
-    error = std::error_code(errno, std::generic_category());
-  }
-  if (error) {
-    return absl::ErrnoToStatus(error.value(),
-                               absl::StrCat("--state_dir=", state_folder));
+using storage::v1::BuildRecord;
+
+// Ends, records and timers: what may wait for the disk.
+constexpr int kWorkThreads = 8;
+
+// How soon a record that the store did not take is offered again.
+constexpr absl::Duration kKeepAgainInterval = absl::Seconds(1);
+
+int Cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+std::shared_ptr<spdlog::logger> NullLogger() {
+  return std::make_shared<spdlog::logger>(
+      "", std::make_shared<spdlog::sinks::null_sink_mt>());
+}
+
+// What no build could be run with.
+absl::Status CheckBounds(const EngineOptions& options) {
+  const struct {
+    absl::string_view flag;
+    bool is_valid;
+  } bounds[] = {
+      {"max_running_builds", options.max_running_builds >= 0},
+      {"max_queued_builds", options.max_queued_builds >= 0},
+      {"drain_timeout", options.drain_timeout >= absl::ZeroDuration()},
+      {"retain_age", options.retain_age >= absl::ZeroDuration()},
+      {"retain_builds", options.retain_builds >= 0},
+      {"retain_bytes", options.retain_bytes >= 0},
+      {"max_log_bytes", options.max_log_bytes >= 0},
+      {"min_free_bytes", options.min_free_bytes >= 0},
+  };
+  for (const auto& bound : bounds) {
+    if (!bound.is_valid) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", bound.flag, ": must not be negative"));
+    }
   }
   return absl::OkStatus();
 }
 
-// Empties the folder for builds: in this version nobody can ask for a build
-// after the service that ran it is gone.
-absl::Status EmptyFolder(const std::string& builds_folder) {
-  std::error_code error;
-  std::filesystem::remove_all(builds_folder, error);
-  if (!error) std::filesystem::create_directory(builds_folder, error);
-  if (error) return absl::ErrnoToStatus(error.value(), builds_folder);
-  return absl::OkStatus();
+absl::Status CheckRequestId(absl::string_view request_id) {
+  if (request_id.size() <= limits::kMaxRequestIdBytes &&
+      absl::c_all_of(request_id, absl::ascii_isgraph)) {
+    return absl::OkStatus();
+  }
+  return errors::OptionInvalid(
+      "request_id",
+      absl::StrCat("an id has at most ", limits::kMaxRequestIdBytes,
+                   " printable ASCII characters and no spaces; send a UUID"));
+}
+
+// What the disk says when there is no room, as callers are told it.
+absl::Status ForCaller(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) {
+    return errors::NoSpace(status.message());
+  }
+  return errors::Internal(status.message());
+}
+
+absl::StatusOr<std::optional<absl::Time>> ReadTime(
+    const google::protobuf::Timestamp& timestamp, bool is_set,
+    absl::string_view field) {
+  if (!is_set) return std::nullopt;
+  using google::protobuf::util::TimeUtil;
+  if (timestamp.seconds() < TimeUtil::kTimestampMinSeconds ||
+      timestamp.seconds() > TimeUtil::kTimestampMaxSeconds ||
+      timestamp.nanos() < 0 || timestamp.nanos() > 999'999'999) {
+    return errors::OptionInvalid(
+        field,
+        "a time is within the years 1 to 9999, with 0 to 999999999 "
+        "nanoseconds");
+  }
+  return FromTimestamp(timestamp);
+}
+
+absl::StatusOr<ListQuery> ReadListQuery(const v1::ListBuildsRequest& request,
+                                        const Caller& caller) {
+  ListQuery query;
+  if (request.page_size() < 0) {
+    return errors::OptionInvalid(
+        "page_size", "a page has at least 1 build; send 0 for the default");
+  }
+  query.page_size = request.page_size() == 0
+                        ? limits::kDefaultPageSize
+                        : std::min(request.page_size(), limits::kMaxPageSize);
+  for (const int state : request.states()) {
+    if (!v1::Build::State_IsValid(state) ||
+        state == v1::Build::STATE_UNSPECIFIED) {
+      return errors::OptionInvalid(
+          "states", absl::StrCat("there is no state ", state,
+                                 "; leave the field out for all states"));
+    }
+    query.states.push_back(static_cast<v1::Build::State>(state));
+  }
+  query.annotations.insert(request.annotations().begin(),
+                           request.annotations().end());
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      query.created_from,
+      ReadTime(request.create_time_from(), request.has_create_time_from(),
+               "create_time_from"));
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      query.created_before,
+      ReadTime(request.create_time_before(), request.has_create_time_before(),
+               "create_time_before"));
+  if (!caller.admin) query.requester = caller.name;
+  if (!request.page_token().empty()) {
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(query.before_arrival,
+                                      ParsePageToken(request, caller.name));
+  }
+  return query;
+}
+
+bool MaySee(const v1::Build& build, const Caller& caller) {
+  return caller.admin || build.requester() == caller.name;
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
-    EngineOptions options, Host host, ProcessRunner* runner, Executor* executor,
-    std::shared_ptr<spdlog::logger> logger) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(MakeStateFolder(options.state_folder));
-  CONTAINERBUILDER_ASSIGN_OR_RETURN(FolderLock lock,
-                                    FolderLock::Take(options.state_folder));
-  std::unique_ptr<Engine> engine(new Engine(std::move(options), std::move(host),
-                                            std::move(lock), runner, executor,
-                                            std::move(logger)));
-  CONTAINERBUILDER_RETURN_IF_ERROR(EmptyFolder(engine->builds_folder_));
+Engine::Engine(EngineOptions options, StateFolder state, Host host,
+               ProcessRunner* runner)
+    : options_(std::move(options)),
+      state_(std::move(state)),
+      host_(std::move(host)),
+      made_(host_.now()),
+      made_uptime_(host_.uptime()),
+      runner_(runner),
+      logger_(options_.logger != nullptr ? options_.logger : NullLogger()),
+      toolchain_({options_.nerdctl, options_.containerd_address,
+                  options_.containerd_namespace, options_.buildkit_host,
+                  options_.snapshotter},
+                 host_, runner),
+      policy_({options_.read_roots, options_.write_roots}, host_),
+      disk_floor_(host_, state_.path(), options_.min_free_bytes),
+      reserve_(state_.reserve_path(), limits::kDiskReserveBytes),
+      health_(&toolchain_, state_.path(), options_.min_free_bytes,
+              [this] {
+                absl::MutexLock lock(&mutex_);
+                return QueueState{scheduler_.running(), scheduler_.queued(),
+                                  scheduler_.max_queued(), scheduler_.full(),
+                                  draining_};
+              }),
+      scheduler_(options_.max_running_builds > 0 ? options_.max_running_builds
+                                                 : Cores(),
+                 options_.max_queued_builds),
+      work_(kWorkThreads),
+      starter_(1) {}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options) {
+  auto runner = std::make_unique<BoostProcessRunner>(
+      BoostProcessRunner::Options{.io_threads = std::max(2, Cores()),
+                                  .reap_orphans = options.reap_orphans});
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      std::unique_ptr<Engine> engine,
+      Create(std::move(options), Host::Real(), runner.get()));
+  engine->own_runner_ = std::move(runner);
   return engine;
 }
 
-Engine::Engine(EngineOptions options, Host host, FolderLock lock,
-               ProcessRunner* runner, Executor* executor,
-               std::shared_ptr<spdlog::logger> logger)
-    : lock_(std::move(lock)),
-      builds_folder_(options.state_folder + "/builds"),
-      host_(std::move(host)),
-      runner_(runner),
-      executor_(executor),
-      logger_(std::move(logger)),
-      toolchain_(std::move(options.toolchain), host_, runner),
-      health_(&toolchain_, options.state_folder),
-      policy_(options.policy, host_) {}
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
+                                                       Host host,
+                                                       ProcessRunner* runner) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(CheckBounds(options));
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(StateFolder state,
+                                    StateFolder::Take(options.state_dir));
+  std::unique_ptr<Engine> engine(new Engine(
+      std::move(options), std::move(state), std::move(host), runner));
+  // Where the disk is full, what an earlier run put by is for the ends of its
+  // builds and for their records.
+  const absl::StatusOr<std::uint64_t> free =
+      engine->host_.free_disk(engine->state_.path());
+  if (free.ok() &&
+      *free < static_cast<std::uint64_t>(limits::kDiskReserveBytes)) {
+    engine->reserve_.Release();
+  }
+  CONTAINERBUILDER_RETURN_IF_ERROR(engine->OpenStore());
+  CONTAINERBUILDER_RETURN_IF_ERROR(engine->Recover());
+  if (const absl::Status held = engine->reserve_.Refill(); !held.ok()) {
+    engine->logger_->warn("there is no room for builds: {}",
+                          std::string(held.message()));
+  }
+  engine->StartNext();
+  engine->SweepSoon(absl::ZeroDuration());
+  return engine;
+}
+
+Engine::~Engine() { Shutdown(); }
 
 v1::HealthResponse Engine::Health(absl::Duration freshness) {
   return health_.Check(freshness);
@@ -82,76 +230,583 @@ absl::StatusOr<v1::ConstructArgsResponse> Engine::ConstructArgs(
   std::vector<std::string> argv = {"nerdctl", "build"};
   argv.insert(argv.end(), args.begin(), args.end());
   response.set_command_line(CommandLine(argv));
-  // The answer does not depend on nerdctl; only the warnings do.
   const absl::StatusOr<NerdctlInfo> nerdctl = toolchain_.Nerdctl();
   for (std::string& warning :
        policy_.Warnings(options, caller, nerdctl.ok() ? &*nerdctl : nullptr)) {
-    *response.add_warnings() = std::move(warning);
+    response.add_warnings(std::move(warning));
   }
   return response;
 }
 
-absl::StatusOr<std::shared_ptr<Build>> Engine::StartBuild(
-    const v1::BuildRequest& request, const Caller& caller) {
+absl::StatusOr<std::optional<Journal::Entry>> BuildWatch::Read() {
+  absl::StatusOr<std::optional<Journal::Entry>> entry = journal->Read(cursor);
+  if (absl::IsDataLoss(entry.status())) {
+    return errors::JournalDamaged(entry.status().message());
+  }
+  return entry;
+}
+
+// --- Admission --------------------------------------------------------------
+
+absl::StatusOr<BuildWatch> Engine::StartBuild(const v1::BuildRequest& request,
+                                              const Caller& caller) {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      const Admission admission,
+      Admit({request.spec(), request.policy(), request.request_id(),
+             request.annotations(), v1::DISCONNECT_POLICY_CANCEL},
+            caller, /*attach=*/true));
+  BuildWatch watch;
+  watch.name = admission.record.build().name();
+  watch.attachment = admission.attachment;
+  if (admission.live != nullptr) {
+    watch.journal = admission.live->journal();
+  } else {
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(watch.journal,
+                                      OpenEnded(admission.record));
+  }
+  watch.last_sequence = watch.journal->last_sequence();
+  return watch;
+}
+
+absl::StatusOr<v1::Build> Engine::CreateBuild(
+    const v1::CreateBuildRequest& request, const Caller& caller) {
+  if (request.policy().disconnect_policy() == v1::DISCONNECT_POLICY_CANCEL) {
+    return errors::OptionInvalid(
+        "policy.disconnect_policy",
+        "CANCEL ends a build with its last Build call, and CreateBuild leaves "
+        "none; use DETACH or LINGER, or Build");
+  }
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      const Admission admission,
+      Admit({request.spec(), request.policy(), request.request_id(),
+             request.annotations(), v1::DISCONNECT_POLICY_DETACH},
+            caller, /*attach=*/false));
+  return admission.live != nullptr ? admission.live->Snapshot()
+                                   : admission.record.build();
+}
+
+absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
+                                                const Caller& caller,
+                                                bool attach) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(CheckRequestId(request.request_id));
+  const std::string sha256 =
+      RequestSha256(request.spec, request.policy, request.annotations);
   {
+    absl::MutexLock admission_lock(&admission_);
+    // A build that is there is joined whatever has become of its context.
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(std::optional<Admission> joined,
+                                      Join(request, sha256, caller, attach));
+    if (joined) return *std::move(joined);
     absl::MutexLock lock(&mutex_);
     if (draining_) return errors::Draining();
-  }
-  if (!request.request_id().empty()) {
-    return errors::FieldUnimplemented(
-        "request_id",
-        "this version cannot join builds by request id; leave it empty");
   }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const NerdctlInfo nerdctl,
                                     toolchain_.Nerdctl());
+  v1::BuildPolicy policy = request.policy;
+  if (policy.disconnect_policy() == v1::DISCONNECT_POLICY_UNSPECIFIED) {
+    policy.set_disconnect_policy(request.usual_disconnect_policy);
+  }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
-      AdmittedSpec spec,
-      policy_.Admit(request.spec(), request.policy(), caller, nerdctl));
+      AdmittedSpec spec, policy_.Admit(request.spec, policy, caller, nerdctl));
+  if (!HasRoom()) {
+    return errors::NoSpace(
+        "the disk of the service's state folder is full but for what it keeps "
+        "free (--min_free_bytes)");
+  }
 
-  const std::string id = NewBuildId(host_.now());
-  CONTAINERBUILDER_ASSIGN_OR_RETURN(
-      std::shared_ptr<Build> build,
-      Build::Create(id, std::move(spec), request.annotations(), caller.name,
-                    absl::StrCat(builds_folder_, "/", id), host_.now,
-                    executor_));
-  const std::string name = build->name();
+  BuildRecord record;
+  v1::Build& build = *record.mutable_build();
+  build.set_state(v1::Build::STATE_QUEUED);
+  build.set_requester(caller.name);
+  *build.mutable_spec() = MaskedSpec(spec.spec());
+  *build.mutable_policy() = spec.policy();
+  *build.mutable_annotations() = request.annotations;
+  record.set_request_id(request.request_id);
+  record.set_request_sha256(sha256);
+  record.set_trusted_caller(caller.trusted);
+  record.set_has_secrets(!google::protobuf::util::MessageDifferencer::Equals(
+      build.spec(), spec.spec()));
+
+  absl::MutexLock admission_lock(&admission_);
+  // Somebody may have made it meanwhile.
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(std::optional<Admission> joined,
+                                    Join(request, sha256, caller, attach));
+  if (joined) return *std::move(joined);
   {
     absl::MutexLock lock(&mutex_);
     if (draining_) return errors::Draining();
-    running_.emplace(name, build);
+    if (scheduler_.full()) {
+      return errors::QueueFull(scheduler_.max_queued());
+    }
   }
-  logger_->info("{}: started for {}", name, caller.name);
-  build->Start(*runner_, toolchain_.Environment(),
-               [this, name](const v1::Build& record) {
-                 logger_->info("{}: {} {}", name,
-                               v1::Build::State_Name(record.state()),
-                               record.failure().reason());
-                 // The build may go with its last reference, and its folder
-                 // with it: not under the lock.
-                 std::shared_ptr<Build> ended;
-                 absl::MutexLock lock(&mutex_);
-                 const auto entry = running_.find(name);
-                 ended = std::move(entry->second);
-                 running_.erase(entry);
-               });
-  return build;
+  const int priority = spec.policy().priority();
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      const std::shared_ptr<Build> made,
+      MakeBuild(std::move(record), std::move(spec)));
+  Admission admission;
+  admission.record.mutable_build()->set_name(made->name());
+  admission.live = made;
+  if (attach)
+    admission.attachment = made->Attach(Build::Attachment::kBuildCall);
+  logger_->info("{}: admitted for {}", made->name(), caller.name);
+  Enqueue(made, priority, made->arrival());
+  StartNext();
+  // There, so that no older positions come after newer ones.
+  starter_.Post([this, made] { TellPosition(made); });
+  return admission;
+}
+
+absl::StatusOr<std::optional<Engine::Admission>> Engine::Join(
+    const Request& request, const std::string& sha256, const Caller& caller,
+    bool attach) {
+  if (request.request_id.empty()) return std::nullopt;
+  absl::StatusOr<std::optional<BuildRecord>> found =
+      store_->FindByRequestId(caller.name, request.request_id);
+  if (!found.ok()) return ForCaller(found.status());
+  if (!found->has_value()) return std::nullopt;
+  const std::string& name = (*found)->build().name();
+  if ((*found)->request_sha256() != sha256) {
+    return errors::RequestIdReused(request.request_id);
+  }
+  Admission admission;
+  admission.live = FindLive(name);
+  if (admission.live == nullptr) {
+    // It may have ended since the store was asked.
+    absl::StatusOr<BuildRecord> record = store_->Get(name);
+    if (absl::IsNotFound(record.status())) return std::nullopt;
+    if (!record.ok()) return ForCaller(record.status());
+    admission.record = *std::move(record);
+  } else {
+    admission.record = **std::move(found);
+  }
+  if (admission.live != nullptr && attach) {
+    admission.attachment =
+        admission.live->Attach(Build::Attachment::kBuildCall);
+  }
+  return admission;
+}
+
+absl::StatusOr<std::shared_ptr<Build>> Engine::MakeBuild(BuildRecord record,
+                                                         AdmittedSpec spec) {
+  const absl::Time now = host_.now();
+  const std::string id = NewBuildId(now);
+  record.mutable_build()->set_name(BuildName(id));
+  *record.mutable_build()->mutable_create_time() = ToTimestamp(now);
+  const absl::StatusOr<std::string> folder = state_.MakeBuild(id);
+  if (!folder.ok()) return ForCaller(folder.status());
+  CONTAINERBUILDER_FAILPOINT("folder-made");
+  // The journal first, and whole: where the service dies in between, it is the
+  // truth.
+  absl::StatusOr<std::shared_ptr<Journal>> journal =
+      Journal::Create(*folder, record.build().name(),
+                      record.SerializeAsString(), JournalOptions());
+  CONTAINERBUILDER_FAILPOINT("journal-created");
+  absl::Status failed = journal.status();
+  if (failed.ok()) failed = state_.PublishBuild(id);
+  if (failed.ok()) {
+    CONTAINERBUILDER_FAILPOINT("build-published");
+    absl::StatusOr<std::int64_t> arrival = store_->Insert(record);
+    if (arrival.ok()) record.set_arrival(*arrival);
+    failed = arrival.status();
+    CONTAINERBUILDER_FAILPOINT("record-inserted");
+  }
+  if (!failed.ok()) {
+    state_.DiscardBuild(id).IgnoreError();
+    return ForCaller(failed);
+  }
+  return Build::Create(std::move(record), std::move(spec), *std::move(journal),
+                       state_.build_path(id), SurroundingsOfBuilds());
+}
+
+Build::Surroundings Engine::SurroundingsOfBuilds() {
+  return {
+      .now = host_.now,
+      .executor = &work_,
+      .max_log_bytes = options_.max_log_bytes,
+      .has_room = [this] { return disk_floor_.HasRoom(); },
+      .keep = [this](const BuildRecord& record) { Keep(record); },
+      .on_end =
+          [this](const std::shared_ptr<Build>& build) { OnBuildEnd(build); }};
+}
+
+Journal::Options Engine::JournalOptions() {
+  Journal::Options options;
+  options.executor = &work_;
+  options.reserve = &reserve_;
+  return options;
+}
+
+bool Engine::HasRoom() {
+  return disk_floor_.HasRoom() && (reserve_.held() || reserve_.Refill().ok());
+}
+
+// --- Running ----------------------------------------------------------------
+
+void Engine::Enqueue(const std::shared_ptr<Build>& build, int priority,
+                     std::int64_t arrival) {
+  {
+    absl::MutexLock lock(&mutex_);
+    live_.emplace(build->name(), build);
+    scheduler_.Add(build->name(), priority, arrival);
+  }
+  // Its time may be over at once, and then it is to be found in the queue.
+  build->Wait();
+}
+
+void Engine::StartNext() {
+  absl::MutexLock lock(&mutex_);
+  if (draining_) return;
+  while (const std::optional<std::string> name = scheduler_.Next()) {
+    starter_.Post([this, build = live_.at(*name)] {
+      build->Start(*runner_, toolchain_.Environment());
+    });
+  }
+  if (scheduler_.queued() > 0) TellPositionsSoon();
+}
+
+void Engine::TellPosition(const std::shared_ptr<Build>& build) {
+  std::vector<std::string> queue;
+  {
+    absl::MutexLock lock(&mutex_);
+    queue = scheduler_.Queue();
+  }
+  const auto place = absl::c_find(queue, build->name());
+  if (place == queue.end()) return;
+  build->TellPosition(static_cast<int>(place - queue.begin()) + 1);
+}
+
+void Engine::TellPositionsSoon() {
+  if (position_timer_ != nullptr) return;
+  position_timer_ = work_.After(limits::kPositionInterval, [this] {
+    {
+      absl::MutexLock lock(&mutex_);
+      position_timer_.reset();
+      if (draining_) return;
+    }
+    // There, in the order of the queue's changes.
+    starter_.Post([this] { TellPositions(); });
+  });
+}
+
+void Engine::TellPositions() {
+  std::vector<std::shared_ptr<Build>> queue;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const std::string& name : scheduler_.Queue()) {
+      queue.push_back(live_.at(name));
+    }
+  }
+  int position = 0;
+  for (const std::shared_ptr<Build>& build : queue) {
+    build->TellPosition(++position);
+  }
+}
+
+void Engine::OnBuildEnd(const std::shared_ptr<Build>& build) {
+  const std::string& name = build->name();
+  {
+    absl::MutexLock lock(&mutex_);
+    scheduler_.Remove(name);
+    if (!unkept_.contains(name)) live_.erase(name);
+  }
+  const v1::Build ended = build->Snapshot();
+  logger_->info("{}: {} {}", name, v1::Build::State_Name(ended.state()),
+                ended.failure().reason());
+  build->TellEnded();
+  StartNext();
 }
 
 void Engine::Shutdown() {
-  std::vector<std::shared_ptr<Build>> running;
+  std::vector<std::shared_ptr<Build>> builds;
+  {
+    // What is being admitted is among them, or not admitted.
+    absl::MutexLock admission_lock(&admission_);
+    absl::MutexLock lock(&mutex_);
+    if (shut_down_) return;
+    draining_ = true;
+    for (const auto& [name, build] : live_) builds.push_back(build);
+  }
+  for (const std::shared_ptr<Build>& build : builds) {
+    absl::MutexLock lock(&mutex_);
+    if (!build->Park(errors::Draining())) continue;
+    scheduler_.Remove(build->name());
+    live_.erase(build->name());
+  }
+  CONTAINERBUILDER_FAILPOINT("drain-begun");
+  // What waits still was stopped before, and its end is being written.
+  const auto is_empty = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return scheduler_.running() == 0 && scheduler_.queued() == 0;
+  };
+  const auto is_over = [this, &is_empty]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(
+                           mutex_) { return hastened_ || is_empty(); };
   {
     absl::MutexLock lock(&mutex_);
-    draining_ = true;
-    for (const auto& [name, build] : running_) running.push_back(build);
+    mutex_.AwaitWithTimeout(absl::Condition(&is_over), options_.drain_timeout);
   }
-  for (const std::shared_ptr<Build>& build : running) {
+  for (const std::shared_ptr<Build>& build : builds) {
     build->Stop(StopReason::kShutdown);
   }
+  CONTAINERBUILDER_FAILPOINT("drain-stopping");
+  {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(&is_over));
+  }
+  for (const std::shared_ptr<Build>& build : builds) build->CutGraceShort();
+  {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(&is_empty));
+    shut_down_ = true;
+    position_timer_.reset();
+    keep_timer_.reset();
+    sweep_timer_.reset();
+  }
+  KeepAgain();
+}
+
+void Engine::HastenShutdown() {
   absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(
-      +[](Engine* engine)
-           ABSL_NO_THREAD_SAFETY_ANALYSIS { return engine->running_.empty(); },
-      this));
+  hastened_ = true;
+}
+
+// --- Records ----------------------------------------------------------------
+
+void Engine::Keep(const BuildRecord& record) {
+  absl::MutexLock keep_lock(&keep_);
+  KeepLocked(record);
+}
+
+void Engine::KeepLocked(const BuildRecord& record) {
+  const std::string& name = record.build().name();
+  absl::Status kept = store_->Update(record);
+  if (absl::IsResourceExhausted(kept)) {
+    reserve_.Release();
+    kept = store_->Update(record);
+  }
+  absl::MutexLock lock(&mutex_);
+  // A build that is deleted meanwhile has no record any more.
+  if (kept.ok() || absl::IsNotFound(kept)) {
+    unkept_.erase(name);
+    return;
+  }
+  logger_->error("{}: its record cannot be written: {}", name,
+                 std::string(kept.message()));
+  unkept_[name] = record;
+  if (keep_timer_ == nullptr && !shut_down_) {
+    keep_timer_ = work_.After(kKeepAgainInterval, [this] { KeepAgain(); });
+  }
+}
+
+void Engine::KeepAgain() {
+  // Nothing newer is kept meanwhile, to be replaced by this.
+  absl::MutexLock keep_lock(&keep_);
+  std::map<std::string, BuildRecord> unkept;
+  {
+    absl::MutexLock lock(&mutex_);
+    keep_timer_.reset();
+    unkept = unkept_;
+  }
+  for (const auto& [name, record] : unkept) {
+    KeepLocked(record);
+    absl::MutexLock lock(&mutex_);
+    // Where its end is not told yet, OnBuildEnd does it.
+    if (!unkept_.contains(name) && HasEnded(record.build().state()) &&
+        !scheduler_.Contains(name)) {
+      live_.erase(name);
+    }
+  }
+}
+
+std::shared_ptr<Build> Engine::FindLive(absl::string_view name) {
+  absl::MutexLock lock(&mutex_);
+  const auto entry = live_.find(name);
+  return entry == live_.end() ? nullptr : entry->second;
+}
+
+absl::StatusOr<Engine::Found> Engine::Find(absl::string_view name,
+                                           const Caller& caller) {
+  if (name.empty()) {
+    return errors::OptionInvalid("name",
+                                 "name the build, in the form builds/{id}");
+  }
+  if (BuildId(name).empty()) return errors::BuildNotFound(name);
+  // In this order: what has left live_ has its end in the store.
+  std::shared_ptr<Build> live = FindLive(name);
+  absl::StatusOr<BuildRecord> record = store_->Get(std::string(name));
+  if (record.ok() && live == nullptr && !HasEnded(record->build().state())) {
+    // It is being admitted, or left to the next start.
+    { const absl::MutexLock admitted(&admission_); }
+    live = FindLive(name);
+    record = store_->Get(std::string(name));
+  }
+  if (absl::IsNotFound(record.status())) return errors::BuildNotFound(name);
+  if (!record.ok()) return ForCaller(record.status());
+  if (!MaySee(record->build(), caller)) return errors::BuildNotFound(name);
+  // What runs knows more than its record.
+  if (live != nullptr) *record->mutable_build() = live->Snapshot();
+  return Found{*std::move(record), std::move(live)};
+}
+
+absl::StatusOr<std::shared_ptr<Journal>> Engine::OpenEnded(
+    const BuildRecord& record) {
+  const std::string& name = record.build().name();
+  // What has not ended and is not live either is left to the next start.
+  if (!HasEnded(record.build().state())) return errors::Draining();
+  absl::MutexLock opening_lock(&opening_);
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto open = open_journals_.find(name);
+    if (open != open_journals_.end()) {
+      if (std::shared_ptr<Journal> journal = open->second.lock()) {
+        return journal;
+      }
+    }
+  }
+  absl::StatusOr<std::shared_ptr<Journal>> journal =
+      Journal::Open(state_.build_path(BuildId(name)), name);
+  if (absl::IsNotFound(journal.status())) return errors::BuildNotFound(name);
+  if (!journal.ok()) return errors::JournalDamaged(journal.status().message());
+  if (absl::IsDataLoss((*journal)->status())) {
+    *journal = AddEnd(record.build(), *std::move(journal));
+  }
+  absl::MutexLock lock(&mutex_);
+  absl::erase_if(open_journals_,
+                 [](const auto& open) { return open.second.expired(); });
+  open_journals_[name] = *journal;
+  return journal;
+}
+
+// What the journal lacks is no more than its end, where the disk did not take
+// that when it came: the record has it.
+std::shared_ptr<Journal> Engine::AddEnd(const v1::Build& build,
+                                        std::shared_ptr<Journal> journal) {
+  const absl::StatusOr<Journal::Recovery> read = Journal::Recover(
+      state_.build_path(BuildId(build.name())), build.name(), JournalOptions());
+  if (!read.ok() || !read->damage.ok() || read->finished ||
+      read->journal->last_sequence() + 1 != build.last_sequence()) {
+    return journal;
+  }
+  v1::BuildEvent event;
+  event.set_name(build.name());
+  *event.mutable_event_time() = build.finish_time();
+  *event.mutable_finished()->mutable_build() = build;
+  const absl::Status written = read->journal->Finish(event);
+  logger_->warn("{}: its end is {}", build.name(),
+                written.ok()
+                    ? "in its log now"
+                    : "not in its log: " + std::string(written.message()));
+  return read->journal;
+}
+
+absl::StatusOr<BuildWatch> Engine::WatchBuild(absl::string_view name,
+                                              std::int64_t after_sequence,
+                                              const Caller& caller) {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const Found found, Find(name, caller));
+  BuildWatch watch;
+  watch.name = found.record.build().name();
+  if (found.live != nullptr) {
+    watch.attachment = found.live->Attach(Build::Attachment::kWatch);
+    watch.journal = found.live->journal();
+  } else {
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(watch.journal, OpenEnded(found.record));
+  }
+  watch.last_sequence = watch.journal->last_sequence();
+  if (after_sequence < 0 || after_sequence > watch.last_sequence) {
+    return errors::SequenceOutOfRange(after_sequence, watch.last_sequence);
+  }
+  absl::StatusOr<Journal::Cursor> cursor = watch.journal->After(after_sequence);
+  // Of an ended build the end is told in any case.
+  if (cursor.ok() && Journal::AtEnd(*cursor)) {
+    cursor = watch.journal->After(after_sequence - 1);
+  }
+  if (!cursor.ok()) return errors::JournalDamaged(cursor.status().message());
+  watch.cursor = *cursor;
+  return watch;
+}
+
+absl::StatusOr<v1::Build> Engine::GetBuild(absl::string_view name,
+                                           const Caller& caller) {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(Found found, Find(name, caller));
+  return std::move(*found.record.mutable_build());
+}
+
+absl::StatusOr<v1::ListBuildsResponse> Engine::ListBuilds(
+    const v1::ListBuildsRequest& request, const Caller& caller) {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const ListQuery query,
+                                    ReadListQuery(request, caller));
+  // In this order: what has left live_ has its end in the store.
+  absl::flat_hash_map<std::string, std::shared_ptr<Build>> live;
+  {
+    absl::MutexLock lock(&mutex_);
+    live = live_;
+  }
+  absl::StatusOr<ListPage> page = store_->List(query);
+  if (!page.ok()) return ForCaller(page.status());
+  v1::ListBuildsResponse response;
+  for (BuildRecord& record : page->records) {
+    v1::Build& build = *response.add_builds();
+    build = std::move(*record.mutable_build());
+    // What runs knows more than its record.
+    const auto running = live.find(build.name());
+    if (running != live.end()) build = running->second->Snapshot();
+  }
+  if (page->next_before_arrival) {
+    response.set_next_page_token(
+        MakePageToken(request, caller.name, *page->next_before_arrival));
+  }
+  return response;
+}
+
+absl::Status Engine::CancelBuild(
+    absl::string_view name, const Caller& caller,
+    std::function<void(absl::StatusOr<v1::Build>)> on_end) {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const Found found, Find(name, caller));
+  const auto answer = [this, name = std::string(name), caller, on_end] {
+    on_end(GetBuild(name, caller));
+  };
+  if (found.live == nullptr) {
+    if (!HasEnded(found.record.build().state())) return errors::Draining();
+    answer();
+    return absl::OkStatus();
+  }
+  if (!found.live->Stop(StopReason::kCancelledByCaller)) {
+    return errors::Draining();
+  }
+  // Its end is told on threads that must not wait for what the caller does.
+  if (!found.live->WhenEnded([this, answer] { work_.Post(answer); })) answer();
+  return absl::OkStatus();
+}
+
+absl::Status Engine::DeleteBuild(absl::string_view name, const Caller& caller) {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const Found found, Find(name, caller));
+  const v1::Build& build = found.record.build();
+  if (!HasEnded(build.state())) return errors::BuildNotEnded(name);
+  if (found.live != nullptr) {
+    // Watchers know of the end already, and its record is being written.
+    absl::Notification recorded;
+    if (found.live->WhenEnded([&recorded] { recorded.Notify(); })) {
+      recorded.WaitForNotification();
+    }
+  }
+  if (const absl::Status gone = Forget(build.name()); !gone.ok()) {
+    return ForCaller(gone);
+  }
+  logger_->info("{}: deleted by {}", build.name(), caller.name);
+  return absl::OkStatus();
+}
+
+// The folder first: a record without it is dropped at the next start, while a
+// folder without a record would be taken for a build that was lost.
+absl::Status Engine::Forget(const std::string& name) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(state_.DiscardBuild(BuildId(name)));
+  CONTAINERBUILDER_FAILPOINT("folder-discarded");
+  absl::Status deleted = store_->Delete(name);
+  if (absl::IsResourceExhausted(deleted)) {
+    // On a full disk this is what makes room.
+    reserve_.Release();
+    deleted = store_->Delete(name);
+  }
+  // Two may ask at once.
+  return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
 
 }  // namespace containerbuilder::service

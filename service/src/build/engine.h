@@ -1,47 +1,75 @@
 #ifndef CONTAINERBUILDER_BUILD_ENGINE_H_
 #define CONTAINERBUILDER_BUILD_ENGINE_H_
 
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/disk_reserve.h"
 #include "base/executor.h"
-#include "base/folder_lock.h"
 #include "build/build.h"
-#include "build/caller.h"
+#include "build/disk_floor.h"
 #include "build/health.h"
 #include "build/host.h"
 #include "build/policy.h"
+#include "build/recovery.h"
+#include "build/scheduler.h"
+#include "build/state_folder.h"
 #include "build/toolchain.h"
+#include "containerbuilder/service/caller.h"
+#include "containerbuilder/service/engine_options.h"
+#include "containerbuilder/storage/v1/build_record.pb.h"
 #include "containerbuilder/v1/container_builder.pb.h"
+#include "journal/journal.h"
 #include "process/process_runner.h"
 #include "spdlog/logger.h"
+#include "store/build_store.h"
 
 namespace containerbuilder::service {
 
-struct EngineOptions {
-  // Where builds keep their journals; made, mode 0700, where it is missing.
-  std::string state_folder;
-  ToolchainOptions toolchain;
-  PolicyOptions policy;
+// How to follow a build: a place in its journal, and, for as long as it is
+// kept, an attachment that its disconnect policy counts.
+struct BuildWatch {
+  std::string name;
+  std::shared_ptr<Journal> journal;
+  Journal::Cursor cursor;
+  // Of the newest event when the watch began.
+  std::int64_t last_sequence = 0;
+  std::shared_ptr<void> attachment;
+
+  // The journal's next event for this cursor; JOURNAL_DAMAGED for what it
+  // calls DATA_LOSS.
+  absl::StatusOr<std::optional<Journal::Entry>> Read();
 };
 
 // The service without its transport: takes requests through the policy, runs
-// them, and knows what runs. Thread-safe; every call may block, but for a
-// bounded time.
+// them in their turn, keeps what they said, and finds them again after a
+// crash. Thread-safe; every call may block, but for a bounded time.
 class Engine {
  public:
-  // `runner` and `executor` must outlive it.
-  static absl::StatusOr<std::unique_ptr<Engine>> Create(
-      EngineOptions options, Host host, ProcessRunner* runner,
-      Executor* executor, std::shared_ptr<spdlog::logger> logger);
+  // Takes up what an earlier run left: ends what still runs of it, and queues
+  // what waited. On this machine, with a process runner of its own.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(EngineOptions options);
+  // The same on any machine. `runner` must outlive it.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(EngineOptions options,
+                                                        Host host,
+                                                        ProcessRunner* runner);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
-  // Call Shutdown first.
-  ~Engine() = default;
+  // Shuts down.
+  ~Engine();
 
   // Everything a build needs; an answer at most `freshness` old is shared.
   v1::HealthResponse Health(absl::Duration freshness);
@@ -50,32 +78,170 @@ class Engine {
   absl::StatusOr<v1::ConstructArgsResponse> ConstructArgs(
       const v1::BuildOptions& options, const Caller& caller);
 
-  // Admits and starts a build; its journal tells the rest.
-  absl::StatusOr<std::shared_ptr<Build>> StartBuild(
-      const v1::BuildRequest& request, const Caller& caller);
+  // Admits a build, or joins the one that this caller made by the same request
+  // id, and attaches the caller to it.
+  absl::StatusOr<BuildWatch> StartBuild(const v1::BuildRequest& request,
+                                        const Caller& caller);
+  // The same with nobody attached.
+  absl::StatusOr<v1::Build> CreateBuild(const v1::CreateBuildRequest& request,
+                                        const Caller& caller);
 
-  // Takes no more builds, stops those that run and waits for their ends.
+  // Joins a build behind the event `after_sequence`.
+  absl::StatusOr<BuildWatch> WatchBuild(absl::string_view name,
+                                        std::int64_t after_sequence,
+                                        const Caller& caller);
+  absl::StatusOr<v1::Build> GetBuild(absl::string_view name,
+                                     const Caller& caller);
+  absl::StatusOr<v1::ListBuildsResponse> ListBuilds(
+      const v1::ListBuildsRequest& request, const Caller& caller);
+  // Begins to stop the build and calls `on_end`, on any thread, when nothing
+  // of it runs any more; also within the call.
+  absl::Status CancelBuild(
+      absl::string_view name, const Caller& caller,
+      std::function<void(absl::StatusOr<v1::Build>)> on_end);
+  absl::Status DeleteBuild(absl::string_view name, const Caller& caller);
+
+  // Takes no more builds, leaves those that wait to the next start, gives
+  // those that run options.drain_timeout, then stops them, and waits for their
+  // ends. Any number of times.
   void Shutdown();
+  // The time for running builds is over, and so is their grace: Shutdown, now
+  // or later, waits for nothing but their deaths.
+  void HastenShutdown();
 
  private:
-  Engine(EngineOptions options, Host host, FolderLock lock,
-         ProcessRunner* runner, Executor* executor,
-         std::shared_ptr<spdlog::logger> logger);
+  Engine(EngineOptions options, StateFolder state, Host host,
+         ProcessRunner* runner);
 
-  const FolderLock lock_;
-  const std::string builds_folder_;
+  // --- The past (engine_recovery.cc)
+  absl::Status OpenStore();
+  absl::Status Recover();
+  absl::Status DropUnadmitted(std::vector<RecoveredBuild>& builds,
+                              std::size_t known);
+  absl::Status RecordUnknown(std::vector<RecoveredBuild>& builds,
+                             std::size_t known);
+  absl::Status TakeUp(RecoveredBuild build);
+  absl::Status EndNow(RecoveredBuild recovered, v1::Build::State state,
+                      v1::BuildFailure failure);
+  absl::Status Requeue(RecoveredBuild build);
+  void SweepSoon(absl::Duration delay);
+  absl::Time RetentionTime() const;
+  void Sweep();
+
+  // --- Admission
+  struct Request {
+    const v1::BuildSpec& spec;
+    const v1::BuildPolicy& policy;
+    const std::string& request_id;
+    const google::protobuf::Map<std::string, std::string>& annotations;
+    // Where the policy names none.
+    v1::DisconnectPolicy usual_disconnect_policy;
+  };
+  // The build, new or joined; `live` is null where it has ended or is left to
+  // the next start, and `record` is all of it then.
+  struct Admission {
+    storage::v1::BuildRecord record;
+    std::shared_ptr<Build> live;
+    std::shared_ptr<void> attachment;
+  };
+  absl::StatusOr<Admission> Admit(const Request& request, const Caller& caller,
+                                  bool attach);
+  absl::StatusOr<std::optional<Admission>> Join(const Request& request,
+                                                const std::string& sha256,
+                                                const Caller& caller,
+                                                bool attach)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(admission_);
+  absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
+      storage::v1::BuildRecord record, AdmittedSpec spec);
+  Build::Surroundings SurroundingsOfBuilds();
+  Journal::Options JournalOptions();
+  // For another build.
+  bool HasRoom();
+
+  // --- Running
+  void Enqueue(const std::shared_ptr<Build>& build, int priority,
+               std::int64_t arrival);
+  void StartNext();
+  // Tells those who wait their positions: one of them now, all of them soon.
+  void TellPosition(const std::shared_ptr<Build>& build);
+  void TellPositionsSoon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellPositions();
+  void OnBuildEnd(const std::shared_ptr<Build>& build);
+
+  // --- Records
+  void Keep(const storage::v1::BuildRecord& record)
+      ABSL_LOCKS_EXCLUDED(keep_, mutex_);
+  void KeepLocked(const storage::v1::BuildRecord& record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(keep_) ABSL_LOCKS_EXCLUDED(mutex_);
+  void KeepAgain() ABSL_LOCKS_EXCLUDED(keep_, mutex_);
+  // As Admission has them.
+  struct Found {
+    storage::v1::BuildRecord record;
+    std::shared_ptr<Build> live;
+  };
+  // A build that this caller may see, as it is now; BUILD_NOT_FOUND.
+  absl::StatusOr<Found> Find(absl::string_view name, const Caller& caller)
+      ABSL_LOCKS_EXCLUDED(admission_, mutex_);
+  std::shared_ptr<Build> FindLive(absl::string_view name);
+  // The journal of a build that is not live.
+  absl::StatusOr<std::shared_ptr<Journal>> OpenEnded(
+      const storage::v1::BuildRecord& record)
+      ABSL_LOCKS_EXCLUDED(opening_, mutex_);
+  std::shared_ptr<Journal> AddEnd(const v1::Build& build,
+                                  std::shared_ptr<Journal> journal)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(opening_);
+  absl::Status Forget(const std::string& name);
+
+  // First, so that it ends last; null where the runner is another's.
+  std::unique_ptr<ProcessRunner> own_runner_;
+  const EngineOptions options_;
+  const StateFolder state_;
   const Host host_;
+  // When the engine was made, by both clocks.
+  const absl::Time made_;
+  const absl::Duration made_uptime_;
   ProcessRunner* const runner_;
-  Executor* const executor_;
   const std::shared_ptr<spdlog::logger> logger_;
   Toolchain toolchain_;
-  HealthChecker health_;
   const Policy policy_;
+  DiskFloor disk_floor_;
+  DiskReserve reserve_;
+  HealthChecker health_;
+  std::unique_ptr<BuildStore> store_;
+
+  // Held through an admission, so that two requests of one id make one build
+  // and no two builds take the last place in the queue.
+  absl::Mutex admission_ ABSL_ACQUIRED_BEFORE(mutex_);
+
+  // Held while a journal is opened, so that one alone writes its end.
+  absl::Mutex opening_ ABSL_ACQUIRED_BEFORE(mutex_);
+
+  // Held while a record is written, so that one offered again does not come
+  // after a newer one.
+  absl::Mutex keep_ ABSL_ACQUIRED_BEFORE(mutex_);
 
   absl::Mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::flat_hash_map<std::string, std::shared_ptr<Build>> running_
+  bool hastened_ ABSL_GUARDED_BY(mutex_) = false;
+  bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
+  Scheduler scheduler_ ABSL_GUARDED_BY(mutex_);
+  // All that have not ended, and those whose end is not recorded yet.
+  absl::flat_hash_map<std::string, std::shared_ptr<Build>> live_
       ABSL_GUARDED_BY(mutex_);
+  // Records that the store did not take, the newest of each build.
+  std::map<std::string, storage::v1::BuildRecord> unkept_
+      ABSL_GUARDED_BY(mutex_);
+  // Journals of ended builds that somebody reads.
+  absl::flat_hash_map<std::string, std::weak_ptr<Journal>> open_journals_
+      ABSL_GUARDED_BY(mutex_);
+  Executor::Timer position_timer_ ABSL_GUARDED_BY(mutex_);
+  Executor::Timer keep_timer_ ABSL_GUARDED_BY(mutex_);
+  Executor::Timer sweep_timer_ ABSL_GUARDED_BY(mutex_);
+
+  // Last, so that they end first. Builds are started one after the other, in
+  // their turn.
+  Executor work_;
+  Executor starter_;
 };
 
 }  // namespace containerbuilder::service

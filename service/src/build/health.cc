@@ -25,12 +25,11 @@ namespace {
 
 using v1::HealthCheck;
 
-// Under this, builds are refused or end with NO_SPACE: their logs need room,
-// and a full disk harms everybody else on the machine.
-constexpr std::uint64_t kMinFreeDiskBytes = std::uint64_t{512} << 20;
-// Under this, one build with a log of the largest size, 1 GiB, and what
-// BuildKit keeps beside it may end there.
-constexpr std::uint64_t kLowFreeDiskBytes = std::uint64_t{2} << 30;
+// Under so many times what must be kept free, a build with a large log, and
+// what BuildKit keeps beside it, may end there.
+constexpr std::uint64_t kLowFreeDisk = 4;
+
+double ToGib(double bytes) { return bytes / (1 << 30); }
 
 constexpr absl::string_view kSetUpPage =
     "https://github.com/containerd/nerdctl/blob/main/docs/build.md";
@@ -138,7 +137,7 @@ Finding CheckBuildkit(const Toolchain& toolchain) {
   const std::string host = toolchain.Variable("BUILDKIT_HOST");
   const std::optional<std::string> buildkitd = toolchain.Find("buildkitd");
   if (!buildkitd && host.empty()) {
-    problems.push_back(
+    problems.emplace_back(
         "buildkitd is not on the service's PATH, and BUILDKIT_HOST is not set");
     hints.push_back(BuildkitdHint(toolchain));
   }
@@ -146,16 +145,16 @@ Finding CheckBuildkit(const Toolchain& toolchain) {
   std::string version;
   const std::optional<std::string> buildctl = toolchain.Find("buildctl");
   if (!buildctl) {
-    problems.push_back(
+    problems.emplace_back(
         "buildctl, which nerdctl runs, is not on the service's PATH");
-    hints.push_back(
+    hints.emplace_back(
         "Install BuildKit's buildctl, see https://github.com/moby/buildkit");
   } else if (const auto output = toolchain.Ask({*buildctl, "--version"});
              output.ok()) {
     version = FindVersion(*output);
   } else {
     problems.emplace_back(output.status().message());
-    hints.push_back(
+    hints.emplace_back(
         "Install BuildKit's buildctl anew, see "
         "https://github.com/moby/buildkit");
   }
@@ -188,6 +187,7 @@ std::vector<std::string> BuildkitHosts(const Toolchain& toolchain) {
     folders.insert(folders.begin(), absl::StrCat("buildkit-", name_space));
   }
   std::vector<std::string> hosts;
+  hosts.reserve(folders.size());
   for (const std::string& folder : folders) {
     hosts.push_back(
         absl::StrCat("unix://", run, "/", folder, "/buildkitd.sock"));
@@ -296,7 +296,8 @@ Finding CheckContainerd(const Toolchain& toolchain,
           *version};
 }
 
-HealthCheck CheckDisk(const Host& host, const std::string& folder) {
+HealthCheck CheckDisk(const Host& host, const std::string& folder,
+                      std::int64_t min_free_bytes) {
   constexpr absl::string_view kName = "disk";
   const absl::StatusOr<std::uint64_t> free = host.free_disk(folder);
   if (!free.ok()) {
@@ -306,17 +307,38 @@ HealthCheck CheckDisk(const Host& host, const std::string& folder) {
                "Check that the folder of --state_dir exists and is mounted");
   }
   const std::string message = absl::StrFormat(
-      "%.1f GiB free in %s", static_cast<double>(*free) / (1 << 30), folder);
+      "%.1f GiB free in %s", ToGib(static_cast<double>(*free)), folder);
   const std::string hint =
       "Free some space, or put --state_dir on a larger disk; `nerdctl builder "
       "prune` frees BuildKit's cache";
-  if (*free < kMinFreeDiskBytes) {
-    return Row(kName, HealthCheck::STATE_FAILED,
-               absl::StrCat(message, ", but builds need 0.5 GiB"), hint);
+  if (*free < static_cast<std::uint64_t>(min_free_bytes)) {
+    return Row(
+        kName, HealthCheck::STATE_FAILED,
+        absl::StrFormat("%s, but %.1f GiB are kept free "
+                        "(--min_free_bytes)",
+                        message, ToGib(static_cast<double>(min_free_bytes))),
+        hint);
   }
-  if (*free < kLowFreeDiskBytes) {
+  if (*free < kLowFreeDisk * static_cast<std::uint64_t>(min_free_bytes)) {
     return Row(kName, HealthCheck::STATE_WARNING,
                absl::StrCat(message, ", little for a build"), hint);
+  }
+  return Row(kName, HealthCheck::STATE_OK, message);
+}
+
+HealthCheck CheckQueue(const QueueState& queue) {
+  constexpr absl::string_view kName = "queue";
+  const std::string message =
+      absl::StrCat(queue.running, " builds run, ", queue.queued, " wait");
+  if (queue.draining) {
+    return Row(
+        kName, HealthCheck::STATE_FAILED,
+        absl::StrCat("The service is stopping and takes no builds; ", message));
+  }
+  if (queue.full) {
+    return Row(kName, HealthCheck::STATE_WARNING,
+               absl::StrCat(message, ", which is all that may"),
+               "Wait, or raise --max_queued_builds");
   }
   return Row(kName, HealthCheck::STATE_OK, message);
 }
@@ -336,8 +358,13 @@ v1::HealthResponse::State Verdict(const v1::HealthResponse& response) {
 
 }  // namespace
 
-HealthChecker::HealthChecker(Toolchain* toolchain, std::string state_folder)
-    : toolchain_(toolchain), state_folder_(std::move(state_folder)) {}
+HealthChecker::HealthChecker(Toolchain* toolchain, std::string state_folder,
+                             std::int64_t min_free_bytes,
+                             std::function<QueueState()> queue)
+    : toolchain_(toolchain),
+      state_folder_(std::move(state_folder)),
+      min_free_bytes_(min_free_bytes),
+      queue_(std::move(queue)) {}
 
 v1::HealthResponse HealthChecker::Check(absl::Duration freshness) {
   {
@@ -411,9 +438,8 @@ v1::HealthResponse HealthChecker::Look() const {
     response.set_containerd_version(std::move(finding.version));
   }
 
-  *response.add_checks() = CheckDisk(host, state_folder_);
-  *response.add_checks() = Row("queue", HealthCheck::STATE_SKIPPED,
-                               "builds do not wait in this version");
+  *response.add_checks() = CheckDisk(host, state_folder_, min_free_bytes_);
+  *response.add_checks() = CheckQueue(queue_());
   response.set_state(Verdict(response));
   return response;
 }

@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_BUILD_HEALTH_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -12,12 +13,23 @@
 
 namespace containerbuilder::service {
 
+// How many builds run and wait.
+struct QueueState {
+  int running = 0;
+  int queued = 0;
+  int max_queued = 0;
+  bool full = false;
+  bool draining = false;  // no more are taken
+};
+
 // Looks at everything that a build needs; see HealthResponse. Thread-safe.
 class HealthChecker {
  public:
   // `toolchain` must outlive it. `state_folder` is what the disk check looks
-  // at.
-  HealthChecker(Toolchain* toolchain, std::string state_folder);
+  // at: less free than `min_free_bytes`, and no build is taken. `queue` is
+  // asked at each look.
+  HealthChecker(Toolchain* toolchain, std::string state_folder,
+                std::int64_t min_free_bytes, std::function<QueueState()> queue);
 
   // Blocks while it asks, at most some limits::kProbeTimeout. An answer not
   // older than `freshness` is shared; simultaneous callers wait for one look.
@@ -28,6 +40,8 @@ class HealthChecker {
 
   Toolchain* const toolchain_;
   const std::string state_folder_;
+  const std::int64_t min_free_bytes_;
+  const std::function<QueueState()> queue_;
 
   absl::Mutex mutex_;
   // Somebody looks, without holding the mutex.

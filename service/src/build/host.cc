@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
@@ -39,6 +40,10 @@ absl::StatusOr<std::uint64_t> Host::FreeDisk(const std::string& path) {
     return absl::ErrnoToStatus(errno, path);
   }
   return std::uint64_t{disk.f_bavail} * disk.f_frsize;
+}
+
+absl::Duration Host::Uptime() {
+  return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
 
 Host Host::Real() {

@@ -22,6 +22,8 @@ struct Host {
   // Bytes that the service may still write to the file system of `path`.
   static absl::StatusOr<std::uint64_t> FreeDisk(const std::string& path);
 
+  static absl::Duration Uptime();
+
   // This machine, this process.
   static Host Real();
 
@@ -35,6 +37,8 @@ struct Host {
   uid_t user = 0;
   std::function<absl::StatusOr<std::uint64_t>(const std::string& path)>
       free_disk = FreeDisk;
+  // Time that passed since some moment; nobody sets it.
+  std::function<absl::Duration()> uptime = Uptime;
 };
 
 }  // namespace containerbuilder::service

@@ -260,6 +260,10 @@ absl::Duration ReadDuration(const google::protobuf::Duration& duration,
   return absl::Seconds(seconds) + absl::Nanoseconds(nanos);
 }
 
+void SetDuration(google::protobuf::Duration& field, absl::Duration duration) {
+  field.set_seconds(absl::ToInt64Seconds(duration));
+}
+
 void CheckUnimplemented(const v1::BuildSpec& spec,
                         const v1::BuildPolicy& policy, Violations& violations) {
   const auto check = [&](bool is_set, absl::string_view field,
@@ -279,22 +283,24 @@ void CheckUnimplemented(const v1::BuildSpec& spec,
   check(spec.registry_auths_size() > 0, "spec.registry_auths",
         "this version takes no credentials; log in on the server with nerdctl "
         "login");
-  check(policy.priority() != 0, "policy.priority",
-        "in this version no build waits for another; leave it 0");
   check(policy.keep_secrets_in_output(), "policy.keep_secrets_in_output",
         "in this version output is never changed; leave it out");
+}
 
-  constexpr absl::string_view kDisconnect = "policy.disconnect_policy";
+// The rules about policy that are no durations.
+void CheckPolicy(const v1::BuildPolicy& policy, const Caller& caller,
+                 Violations& violations) {
+  if (policy.priority() > 0 && !caller.admin) {
+    violations.Add(errors::OptionNotAllowed(
+        "policy.priority", "only admins may go before others; send 0 or less",
+        ""));
+  }
   if (!v1::DisconnectPolicy_IsValid(policy.disconnect_policy())) {
     violations.Add(errors::OptionInvalid(
-        kDisconnect, "there is no such policy; leave it out for CANCEL"));
-    return;
+        "policy.disconnect_policy",
+        "there is no such policy; it is CANCEL, DETACH or LINGER, or left out "
+        "for the default"));
   }
-  check(policy.disconnect_policy() != v1::DISCONNECT_POLICY_UNSPECIFIED &&
-            policy.disconnect_policy() != v1::DISCONNECT_POLICY_CANCEL,
-        kDisconnect,
-        "in this version a build ends with its last call; use CANCEL or leave "
-        "it out");
 }
 
 bool IsHex(absl::string_view text) {
@@ -384,6 +390,7 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(const v1::BuildSpec& spec,
   constexpr absl::string_view kOptionsField = "spec.options";
   Violations violations(1);
   CheckUnimplemented(spec, policy, violations);
+  CheckPolicy(policy, caller, violations);
   AdmittedSpec admitted;
   admitted.environment_ = ReadEnvironment(spec, violations);
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
@@ -395,20 +402,28 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(const v1::BuildSpec& spec,
       ReadDuration(policy.timeout(), "policy.timeout", violations);
   admitted.grace_period_ =
       ReadDuration(policy.grace_period(), "policy.grace_period", violations);
-  ReadDuration(policy.queue_ttl(), "policy.queue_ttl", violations);
-  ReadDuration(policy.linger(), "policy.linger", violations);
+  admitted.queue_ttl_ =
+      ReadDuration(policy.queue_ttl(), "policy.queue_ttl", violations);
+  admitted.linger_ = ReadDuration(policy.linger(), "policy.linger", violations);
   if (violations.full()) return violations.all().front();
 
   admitted.spec_ = spec;
   admitted.policy_ = policy;
-  admitted.policy_.set_disconnect_policy(v1::DISCONNECT_POLICY_CANCEL);
   if (admitted.timeout_ == absl::ZeroDuration()) {
     admitted.timeout_ = absl::InfiniteDuration();
   }
+  if (admitted.queue_ttl_ == absl::ZeroDuration()) {
+    admitted.queue_ttl_ = absl::InfiniteDuration();
+  }
   if (admitted.grace_period_ == absl::ZeroDuration()) {
     admitted.grace_period_ = limits::kDefaultGracePeriod;
-    admitted.policy_.mutable_grace_period()->set_seconds(
-        absl::ToInt64Seconds(admitted.grace_period_));
+    SetDuration(*admitted.policy_.mutable_grace_period(),
+                admitted.grace_period_);
+  }
+  if (admitted.linger_ == absl::ZeroDuration() &&
+      policy.disconnect_policy() == v1::DISCONNECT_POLICY_LINGER) {
+    admitted.linger_ = limits::kDefaultLinger;
+    SetDuration(*admitted.policy_.mutable_linger(), admitted.linger_);
   }
   admitted.args_ = Arguments(flags, spec.options());
   admitted.working_folder_ = ContextFolder(spec.options().context_path());

@@ -9,10 +9,10 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "build/caller.h"
 #include "build/host.h"
 #include "build/nerdctl_args.h"
 #include "build/toolchain.h"
+#include "containerbuilder/service/caller.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 
 namespace containerbuilder::service {
@@ -42,8 +42,11 @@ class AdmittedSpec {
   const std::vector<std::string>& environment() const { return environment_; }
   const NerdctlInfo& nerdctl() const { return nerdctl_; }
   absl::Duration grace_period() const { return grace_period_; }
-  // absl::InfiniteDuration() where there is no limit.
+  // These two: absl::InfiniteDuration() where there is no limit.
   absl::Duration timeout() const { return timeout_; }
+  absl::Duration queue_ttl() const { return queue_ttl_; }
+  // With DISCONNECT_POLICY_LINGER.
+  absl::Duration linger() const { return linger_; }
 
  private:
   friend class Policy;
@@ -57,6 +60,8 @@ class AdmittedSpec {
   NerdctlInfo nerdctl_;
   absl::Duration grace_period_;
   absl::Duration timeout_;
+  absl::Duration queue_ttl_;
+  absl::Duration linger_;
 };
 
 // Decides what may run, before anything is started. Thread-safe: it does not
@@ -68,6 +73,7 @@ class Policy {
 
   // The rules for everyone, and for a caller who is not trusted those about
   // options and paths. The fields that errors name are those of BuildRequest.
+  // `policy` names a disconnect policy: its default depends on the RPC.
   absl::StatusOr<AdmittedSpec> Admit(const v1::BuildSpec& spec,
                                      const v1::BuildPolicy& policy,
                                      const Caller& caller,

@@ -234,7 +234,7 @@ absl::StatusOr<NerdctlInfo> Toolchain::AskNerdctl(
   NerdctlInfo info;
   info.path = path;
   // A nerdctl that merely refuses these questions may build all the same.
-  const auto ask = [&](std::vector<std::string> argv,
+  const auto ask = [&](const std::vector<std::string>& argv,
                        std::string& answer) -> absl::Status {
     absl::StatusOr<std::string> output = Ask(argv);
     if (output.ok()) {

@@ -4,11 +4,47 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "base/errors.h"
 #include "base/limits.h"
-#include "rpc/build_reactor.h"
+#include "base/status_macros.h"
+#include "base/timestamps.h"
+#include "grpcpp/impl/codegen/proto_utils.h"
+#include "rpc/cancel_reactor.h"
 #include "rpc/grpc_status.h"
+#include "rpc/watch_reactor.h"
 
 namespace containerbuilder::service {
+namespace {
+
+// What gRPC does itself for calls that are not raw.
+template <typename Message>
+absl::StatusOr<std::shared_ptr<const Message>> Parse(
+    const grpc::ByteBuffer& bytes) {
+  auto message = std::make_shared<Message>();
+  // It takes the buffer as its own.
+  grpc::ByteBuffer copy(bytes);
+  if (!grpc::SerializationTraits<Message>::Deserialize(&copy, message.get())
+           .ok()) {
+    return absl::InvalidArgumentError("the request does not parse");
+  }
+  return message;
+}
+
+// The interval that a watcher asked for, or the service's own.
+absl::StatusOr<absl::Duration> HeartbeatInterval(
+    const google::protobuf::Duration& asked, absl::Duration usual) {
+  const absl::Duration interval = ToDuration(asked);
+  if (interval == absl::ZeroDuration()) return usual;
+  if (interval < limits::kMinHeartbeatInterval ||
+      interval > limits::kMaxPolicyDuration) {
+    return errors::OptionInvalid(
+        "heartbeat_interval",
+        "an interval is from 0.1 s to 7 days, or 0 for the default");
+  }
+  return interval;
+}
+
+}  // namespace
 
 ContainerBuilderService::ContainerBuilderService(Options options,
                                                  Engine* engine,
@@ -22,38 +58,118 @@ ContainerBuilderService::ContainerBuilderService(Options options,
 grpc::ServerUnaryReactor* ContainerBuilderService::Health(
     grpc::CallbackServerContext* context, const v1::HealthRequest* /*request*/,
     v1::HealthResponse* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  requests_->Post([this, reactor, response] {
+  return Answer(context, [this, response](const Caller&) {
     *response = engine_->Health(limits::kHealthFreshness);
-    reactor->Finish(grpc::Status::OK);
+    return absl::OkStatus();
   });
-  return reactor;
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
     grpc::CallbackServerContext* context,
     const v1::ConstructArgsRequest* request,
     v1::ConstructArgsResponse* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  requests_->Post(
-      [this, reactor, request, response, caller = CallerOf(*context)] {
-        absl::StatusOr<v1::ConstructArgsResponse> answer =
-            engine_->ConstructArgs(request->options(), caller);
-        const grpc::Status status = ToGrpcStatus(answer.status());
-        if (answer.ok()) *response = *std::move(answer);
-        reactor->Finish(status);
+  return Answer(
+      context, [this, request, response](const Caller& caller) -> absl::Status {
+        CONTAINERBUILDER_ASSIGN_OR_RETURN(
+            *response, engine_->ConstructArgs(request->options(), caller));
+        return absl::OkStatus();
       });
-  return reactor;
 }
 
-grpc::ServerWriteReactor<v1::BuildResponse>* ContainerBuilderService::Build(
-    grpc::CallbackServerContext* context, const v1::BuildRequest* request) {
-  return BuildReactor::Start(
-      // gRPC keeps the request until OnDone.
-      [this, request, caller = CallerOf(*context)] {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
+  const auto request = Parse<v1::BuildRequest>(*bytes);
+  if (!request.ok()) return WatchReactor::Fail(request.status());
+  return WatchReactor::Start(
+      {.heartbeat_interval = options_.heartbeat_interval},
+      [this, request = *request, caller = CallerOf(*context)] {
         return engine_->StartBuild(*request, caller);
       },
-      requests_, streams_, options_.now, options_.heartbeat_interval);
+      requests_, streams_, options_.now);
+}
+
+grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
+    grpc::CallbackServerContext* context, const v1::CreateBuildRequest* request,
+    v1::CreateBuildResponse* response) {
+  return Answer(
+      context, [this, request, response](const Caller& caller) -> absl::Status {
+        CONTAINERBUILDER_ASSIGN_OR_RETURN(
+            *response->mutable_build(), engine_->CreateBuild(*request, caller));
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
+  const auto request = Parse<v1::WatchBuildRequest>(*bytes);
+  if (!request.ok()) return WatchReactor::Fail(request.status());
+  const absl::StatusOr<absl::Duration> heartbeat_interval = HeartbeatInterval(
+      (*request)->heartbeat_interval(), options_.heartbeat_interval);
+  if (!heartbeat_interval.ok()) {
+    return WatchReactor::Fail(heartbeat_interval.status());
+  }
+  return WatchReactor::Start(
+      {.heartbeat_interval = *heartbeat_interval,
+       .no_follow = (*request)->no_follow()},
+      [this, request = *request, caller = CallerOf(*context)] {
+        return engine_->WatchBuild(request->name(), request->after_sequence(),
+                                   caller);
+      },
+      requests_, streams_, options_.now);
+}
+
+grpc::ServerUnaryReactor* ContainerBuilderService::GetBuild(
+    grpc::CallbackServerContext* context, const v1::GetBuildRequest* request,
+    v1::GetBuildResponse* response) {
+  return Answer(
+      context, [this, request, response](const Caller& caller) -> absl::Status {
+        CONTAINERBUILDER_ASSIGN_OR_RETURN(
+            *response->mutable_build(),
+            engine_->GetBuild(request->name(), caller));
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* ContainerBuilderService::ListBuilds(
+    grpc::CallbackServerContext* context, const v1::ListBuildsRequest* request,
+    v1::ListBuildsResponse* response) {
+  return Answer(
+      context, [this, request, response](const Caller& caller) -> absl::Status {
+        CONTAINERBUILDER_ASSIGN_OR_RETURN(
+            *response, engine_->ListBuilds(*request, caller));
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* ContainerBuilderService::CancelBuild(
+    grpc::CallbackServerContext* context, const v1::CancelBuildRequest* request,
+    v1::CancelBuildResponse* response) {
+  return CancelReactor::Start(
+      [this, name = request->name(),
+       caller = CallerOf(*context)](CancelReactor::OnEnd on_end) {
+        return engine_->CancelBuild(name, caller, std::move(on_end));
+      },
+      response, requests_);
+}
+
+grpc::ServerUnaryReactor* ContainerBuilderService::DeleteBuild(
+    grpc::CallbackServerContext* context, const v1::DeleteBuildRequest* request,
+    v1::DeleteBuildResponse* /*response*/) {
+  return Answer(context, [this, request](const Caller& caller) {
+    return engine_->DeleteBuild(request->name(), caller);
+  });
+}
+
+grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
+    grpc::CallbackServerContext* context,
+    std::function<absl::Status(Caller)> work) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  // gRPC keeps request and response until OnDone.
+  requests_->Post(
+      [reactor, work = std::move(work), caller = CallerOf(*context)] {
+        reactor->Finish(ToGrpcStatus(work(caller)));
+      });
+  return reactor;
 }
 
 Caller ContainerBuilderService::CallerOf(
@@ -62,7 +178,7 @@ Caller ContainerBuilderService::CallerOf(
   // for them.
   const bool local =
       options_.trust_local && absl::StartsWith(context.peer(), "unix:");
-  return local ? Caller{"local", true} : Caller{"anonymous", false};
+  return local ? Caller::Local() : Caller{"anonymous"};
 }
 
 }  // namespace containerbuilder::service

@@ -3,14 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,17 +19,14 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "build/engine.h"
-#include "build/host.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
-#include "process/boost_process_runner.h"
 #include "rpc/container_builder_service.h"
 #include "rpc/listen_address.h"
 #include "spdlog/logger.h"
-#include "spdlog/sinks/null_sink.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -71,16 +66,6 @@ absl::StatusOr<std::vector<ListenAddress>> ParseAddresses(
   return addresses;
 }
 
-EngineOptions ToEngineOptions(const ServerOptions& options) {
-  EngineOptions engine;
-  engine.state_folder = options.state_dir;
-  engine.toolchain = {options.nerdctl, options.containerd_address,
-                      options.containerd_namespace, options.buildkit_host,
-                      options.snapshotter};
-  engine.policy = {options.read_roots, options.write_roots};
-  return engine;
-}
-
 void SetMilliseconds(grpc::ServerBuilder& builder, const char* argument,
                      absl::Duration duration) {
   builder.AddChannelArgument(
@@ -91,15 +76,7 @@ void SetMilliseconds(grpc::ServerBuilder& builder, const char* argument,
 
 class Server::State {
  public:
-  explicit State(ServerOptions options)
-      : options_(std::move(options)),
-        logger_(options_.logger != nullptr
-                    ? options_.logger
-                    : std::make_shared<spdlog::logger>(
-                          "", std::make_shared<spdlog::sinks::null_sink_mt>())),
-        runner_({.io_threads = static_cast<int>(
-                     std::max(2U, std::thread::hardware_concurrency())),
-                 .reap_orphans = options_.reap_orphans}) {}
+  explicit State(ServerOptions options) : options_(std::move(options)) {}
 
   ~State() { Shutdown(); }
 
@@ -108,9 +85,7 @@ class Server::State {
         const std::vector<ListenAddress> addresses, ParseAddresses(options_));
     requests_ = std::make_unique<Executor>(kRequestThreads);
     streams_ = std::make_unique<Executor>(kStreamThreads);
-    CONTAINERBUILDER_ASSIGN_OR_RETURN(
-        engine_, Engine::Create(ToEngineOptions(options_), Host::Real(),
-                                &runner_, streams_.get(), logger_));
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(engine_, Engine::Create(options_));
     ContainerBuilderService::Options service_options;
     service_options.trust_local = options_.trust_local;
     service_options.heartbeat_interval = options_.heartbeat_interval;
@@ -136,6 +111,10 @@ class Server::State {
       server_->Wait();
     }
     for (const std::string& path : sockets_) unlink(path.c_str());
+  }
+
+  void HastenShutdown() {
+    if (engine_ != nullptr) engine_->HastenShutdown();
   }
 
   const std::vector<std::string>& addresses() const { return addresses_; }
@@ -208,9 +187,11 @@ class Server::State {
       service->SetServingStatus("", serving);
       service->SetServingStatus(v1::ContainerBuilder::service_full_name(),
                                 serving);
-      logger_->log(serving ? spdlog::level::info : spdlog::level::warn,
-                   "health: {}",
-                   v1::HealthResponse::State_Name(health.state()));
+      if (options_.logger != nullptr) {
+        options_.logger->log(
+            serving ? spdlog::level::info : spdlog::level::warn, "health: {}",
+            v1::HealthResponse::State_Name(health.state()));
+      }
     }
     health_timer_ = streams_->After(options_.health_interval, [this] {
       requests_->Post([this] { WatchHealth(); });
@@ -218,7 +199,6 @@ class Server::State {
   }
 
   const ServerOptions options_;
-  const std::shared_ptr<spdlog::logger> logger_;
   std::vector<std::string> addresses_;
   std::vector<std::string> sockets_;
 
@@ -228,7 +208,6 @@ class Server::State {
   Executor::Timer health_timer_ ABSL_GUARDED_BY(mutex_);
 
   // In the order of dependence: each uses those above it until it is gone.
-  BoostProcessRunner runner_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Executor> streams_;
   std::unique_ptr<Executor> requests_;
@@ -251,5 +230,7 @@ const std::vector<std::string>& Server::addresses() const {
 }
 
 void Server::Shutdown() { state_->Shutdown(); }
+
+void Server::HastenShutdown() { state_->HastenShutdown(); }
 
 }  // namespace containerbuilder::service

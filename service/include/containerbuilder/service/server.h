@@ -19,7 +19,9 @@ class Server {
  public:
   // Listens when it returns. INVALID_ARGUMENT names the option that is wrong;
   // other errors name what could not be done, such as an address in use.
-  // Blocks up to some seconds for a first look at nerdctl and BuildKit.
+  // Blocks up to some seconds for a first look at nerdctl and BuildKit, and
+  // while it takes up what an earlier server left in options.state_dir: what
+  // still runs of its builds is ended, and those that waited wait again.
   static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -29,11 +31,16 @@ class Server {
   // The bound addresses in the order of options.listen, with real ports.
   const std::vector<std::string>& addresses() const;
 
-  // Refuses new builds, stops those that run, waits until nothing of them is
-  // left and their callers have been told, then ends all calls; a caller that
-  // does not read is not waited for longer than five seconds. Any number of
-  // times.
+  // Refuses new builds, leaves those that wait to the next server, and gives
+  // those that run options.drain_timeout; then stops them, waits until nothing
+  // of them is left and their callers have been told, and ends all calls. A
+  // caller that does not read is not waited for longer than five seconds. Any
+  // number of times.
   void Shutdown();
+
+  // Shutdown, under way or to come, gives running builds no more time, neither
+  // to end nor to clean up. Returns at once; from any thread.
+  void HastenShutdown();
 
  private:
   class State;

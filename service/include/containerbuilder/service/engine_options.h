@@ -1,0 +1,68 @@
+#ifndef CONTAINERBUILDER_SERVICE_ENGINE_OPTIONS_H_
+#define CONTAINERBUILDER_SERVICE_ENGINE_OPTIONS_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace spdlog {
+class logger;
+}  // namespace spdlog
+
+namespace containerbuilder::service {
+
+// How to run builds; ServerOptions adds how to serve them. Every field has a
+// working default but state_dir. Errors name a field as container-builderd
+// names its flag: `--state_dir`.
+struct EngineOptions {
+  // Builds, their logs and records are kept here, across restarts; made, mode
+  // 0700, where it is missing. One engine alone may use it, of all processes.
+  std::string state_dir;
+  // Folders of this machine that callers who are not trusted may read from and
+  // write to; absolute. One that is not there yet opens nothing.
+  std::vector<std::string> read_roots;
+  std::vector<std::string> write_roots;
+
+  // nerdctl's path; empty: looked up on PATH.
+  std::string nerdctl;
+  // nerdctl's surroundings, which reach it as CONTAINERD_ADDRESS,
+  // CONTAINERD_NAMESPACE, BUILDKIT_HOST and CONTAINERD_SNAPSHOTTER. Empty: that
+  // variable as this process has it, else nerdctl's own default.
+  std::string containerd_address;
+  std::string containerd_namespace;
+  std::string buildkit_host;
+  std::string snapshotter;
+
+  // Builds that run at the same time, and that wait for their turn besides.
+  // 0 running: as many as the machine has cores.
+  int max_running_builds = 0;
+  int max_queued_builds = 1000;
+  // How long builds may go on after Shutdown was called.
+  absl::Duration drain_timeout = absl::Seconds(30);
+  // Ended builds are forgotten with their logs, oldest first, when they are
+  // older than this, more than this, or their logs have more bytes than this.
+  absl::Duration retain_age = absl::Hours(24 * 30);
+  std::int64_t retain_builds = 10'000;
+  std::int64_t retain_bytes = std::int64_t{20} << 30;
+  // How often that is looked at.
+  absl::Duration retention_interval = absl::Minutes(1);
+  // A build that prints more is ended as FAILED, LOG_LIMIT.
+  std::int64_t max_log_bytes = std::int64_t{1} << 30;
+  // Where the disk of state_dir has less free, no build is taken, and one that
+  // prints is ended as FAILED, NO_SPACE.
+  std::int64_t min_free_bytes = std::int64_t{512} << 20;
+
+  // This process is a child subreaper and starts no children but through the
+  // engine: reap descendants of builds that become its children.
+  bool reap_orphans = false;
+  // Where the log about builds goes, a line for each admission and end and for
+  // what went wrong; null: nowhere. Called on many threads at once.
+  std::shared_ptr<spdlog::logger> logger;
+};
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_SERVICE_ENGINE_OPTIONS_H_

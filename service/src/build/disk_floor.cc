@@ -1,0 +1,19 @@
+#include "build/disk_floor.h"
+
+#include <utility>
+
+#include "absl/status/statusor.h"
+
+namespace containerbuilder::service {
+
+DiskFloor::DiskFloor(Host host, std::string folder, std::int64_t min_free_bytes)
+    : host_(std::move(host)),
+      folder_(std::move(folder)),
+      min_free_bytes_(min_free_bytes) {}
+
+bool DiskFloor::HasRoom() const {
+  const absl::StatusOr<std::uint64_t> free = host_.free_disk(folder_);
+  return !free.ok() || *free >= static_cast<std::uint64_t>(min_free_bytes_);
+}
+
+}  // namespace containerbuilder::service

@@ -1,0 +1,157 @@
+#include "build/state_folder.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/failpoint.h"
+#include "base/status_macros.h"
+
+namespace containerbuilder::service {
+namespace {
+
+constexpr absl::string_view kNamePrefix = "builds/";
+
+// An id becomes the name of a folder. Those of NewBuildId have 26 characters.
+bool IsId(absl::string_view text) {
+  constexpr std::size_t kMaxIdBytes = 64;
+  return !text.empty() && text.size() <= kMaxIdBytes &&
+         absl::c_all_of(text, absl::ascii_isalnum);
+}
+
+absl::Status ToStatus(const std::error_code& error, absl::string_view what) {
+  if (!error) return absl::OkStatus();
+  return absl::ErrnoToStatus(error.value(), what);
+}
+
+// What is no id might name another folder.
+absl::Status CheckId(absl::string_view id) {
+  if (IsId(id)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("\"", id, "\" is no id"));
+}
+
+absl::Status MakeFolder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error && chmod(path.c_str(), 0700) != 0) {
+    error = std::error_code(errno, std::generic_category());
+  }
+  return ToStatus(error, path);
+}
+
+// Has its names on disk.
+absl::Status SyncFolder(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return absl::ErrnoToStatus(errno, path);
+  const int error = fsync(fd) == 0 ? 0 : errno;
+  close(fd);
+  return error == 0 ? absl::OkStatus() : absl::ErrnoToStatus(error, path);
+}
+
+}  // namespace
+
+std::string BuildName(absl::string_view id) {
+  return absl::StrCat(kNamePrefix, id);
+}
+
+std::string BuildId(absl::string_view name) {
+  if (!absl::ConsumePrefix(&name, kNamePrefix) || !IsId(name)) return "";
+  return std::string(name);
+}
+
+absl::StatusOr<StateFolder> StateFolder::Take(const std::string& path) {
+  const std::string setting = absl::StrCat("--state_dir=", path);
+  if (path.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(setting, ": name a folder for the service's state"));
+  }
+  // TMPDIR and the like are told to programs that run elsewhere.
+  std::error_code error;
+  const std::string absolute = std::filesystem::absolute(path, error).string();
+  CONTAINERBUILDER_RETURN_IF_ERROR(ToStatus(error, setting));
+  if (const absl::Status made = MakeFolder(absolute); !made.ok()) {
+    return absl::Status(made.code(),
+                        absl::StrCat("--state_dir: ", made.message()));
+  }
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(FolderLock lock,
+                                    FolderLock::Take(absolute));
+  for (const char* folder : {"/builds", "/new", "/trash"}) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(MakeFolder(absolute + folder));
+  }
+  return StateFolder(absolute, std::move(lock));
+}
+
+std::string StateFolder::build_path(absl::string_view id) const {
+  return absl::StrCat(path_, "/builds/", id);
+}
+
+absl::StatusOr<std::string> StateFolder::MakeBuild(absl::string_view id) const {
+  CONTAINERBUILDER_RETURN_IF_ERROR(CheckId(id));
+  std::error_code error;
+  std::string path = absl::StrCat(path_, "/new/", id);
+  std::filesystem::create_directory(path, error);
+  if (!error) std::filesystem::create_directory(path + "/tmp", error);
+  if (!error) return path;
+  std::error_code ignored;
+  std::filesystem::remove_all(path, ignored);
+  return ToStatus(error, absl::StrCat("making ", path));
+}
+
+absl::Status StateFolder::PublishBuild(absl::string_view id) const {
+  const std::string path = absl::StrCat(path_, "/new/", id);
+  if (std::rename(path.c_str(), build_path(id).c_str()) != 0) {
+    return absl::ErrnoToStatus(errno, path);
+  }
+  return SyncFolder(path_ + "/builds");
+}
+
+absl::Status StateFolder::DiscardBuild(absl::string_view id) const {
+  CONTAINERBUILDER_RETURN_IF_ERROR(CheckId(id));
+  const std::string path = build_path(id);
+  const std::string trash = absl::StrCat(path_, "/trash/", id);
+  // Another call may be at it.
+  const bool is_ours = std::rename(path.c_str(), trash.c_str()) == 0;
+  if (!is_ours && errno != ENOENT) return absl::ErrnoToStatus(errno, path);
+  CONTAINERBUILDER_FAILPOINT("folder-in-trash");
+  std::error_code error;
+  if (is_ours) std::filesystem::remove_all(trash, error);
+  if (!error) {
+    std::filesystem::remove_all(absl::StrCat(path_, "/new/", id), error);
+  }
+  return ToStatus(error, trash);
+}
+
+absl::StatusOr<std::vector<std::string>> StateFolder::FindBuilds() const {
+  std::error_code error;
+  for (const char* folder : {"/new", "/trash"}) {
+    const std::string path = path_ + folder;
+    std::filesystem::remove_all(path, error);
+    if (!error) std::filesystem::create_directory(path, error);
+    CONTAINERBUILDER_RETURN_IF_ERROR(ToStatus(error, path));
+  }
+
+  std::vector<std::string> ids;
+  const std::string builds = path_ + "/builds";
+  std::filesystem::directory_iterator entry(builds, error);
+  for (; !error && entry != std::filesystem::directory_iterator();
+       entry.increment(error)) {
+    std::string id = entry->path().filename().string();
+    if (IsId(id)) ids.push_back(std::move(id));
+  }
+  CONTAINERBUILDER_RETURN_IF_ERROR(ToStatus(error, builds));
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+}  // namespace containerbuilder::service

@@ -1,0 +1,57 @@
+#ifndef CONTAINERBUILDER_BUILD_STATE_FOLDER_H_
+#define CONTAINERBUILDER_BUILD_STATE_FOLDER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/folder_lock.h"
+
+namespace containerbuilder::service {
+
+// `builds/{id}`, and back; empty where the name is none of ours.
+std::string BuildName(absl::string_view id);
+std::string BuildId(absl::string_view name);
+
+// The service's folder: `records.db`, and `builds/{id}/` with the journal of
+// each build and, while it runs, its TMPDIR. What has no whole folder yet is in
+// `new/`, what is being removed in `trash/`: neither outlives a start. One
+// process alone has it. Thread-safe.
+class StateFolder {
+ public:
+  // Makes it, mode 0700, where it is missing. ALREADY_EXISTS where another
+  // process has it.
+  static absl::StatusOr<StateFolder> Take(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  std::string records_path() const { return path_ + "/records.db"; }
+  std::string reserve_path() const { return path_ + "/reserve"; }
+  std::string build_path(absl::string_view id) const;
+
+  // Makes the folder of a new build, with `tmp` in it, and answers its path;
+  // it is no build's yet.
+  absl::StatusOr<std::string> MakeBuild(absl::string_view id) const;
+  // Makes it the build's, at build_path: on disk when this returns OK.
+  absl::Status PublishBuild(absl::string_view id) const;
+
+  // Takes a build's folder away, at once or, after a crash, not at all; it may
+  // be gone already, or not be published.
+  absl::Status DiscardBuild(absl::string_view id) const;
+
+  // The ids of all builds that have a folder, sorted; frees what a crash in
+  // DiscardBuild, or before PublishBuild, left.
+  absl::StatusOr<std::vector<std::string>> FindBuilds() const;
+
+ private:
+  StateFolder(std::string path, FolderLock lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
+
+  std::string path_;
+  FolderLock lock_;
+};
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_BUILD_STATE_FOLDER_H_

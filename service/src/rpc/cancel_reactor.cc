@@ -1,0 +1,43 @@
+#include "rpc/cancel_reactor.h"
+
+#include <utility>
+
+#include "rpc/grpc_status.h"
+
+namespace containerbuilder::service {
+
+CancelReactor* CancelReactor::Start(Begin begin,
+                                    v1::CancelBuildResponse* response,
+                                    Executor* requests) {
+  std::shared_ptr<CancelReactor> reactor(new CancelReactor(response));
+  reactor->self_ = reactor;
+  requests->Post([reactor, begin = std::move(begin)] {
+    const absl::Status begun =
+        begin([weak = std::weak_ptr(reactor)](absl::StatusOr<v1::Build> build) {
+          if (auto alive = weak.lock()) alive->FinishOnce(std::move(build));
+        });
+    if (!begun.ok()) reactor->FinishOnce(begun);
+  });
+  return reactor.get();
+}
+
+void CancelReactor::OnCancel() { FinishOnce(absl::CancelledError()); }
+
+void CancelReactor::OnDone() {
+  // The last use of this by gRPC.
+  const std::shared_ptr<CancelReactor> last = std::move(self_);
+}
+
+void CancelReactor::FinishOnce(absl::StatusOr<v1::Build> build) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (finished_) return;
+    finished_ = true;
+  }
+  const grpc::Status status = ToGrpcStatus(build.status());
+  if (build.ok()) *response_->mutable_build() = *std::move(build);
+  // OnDone may run before Finish returns: nothing after it.
+  Finish(status);
+}
+
+}  // namespace containerbuilder::service

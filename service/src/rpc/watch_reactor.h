@@ -1,0 +1,102 @@
+#ifndef CONTAINERBUILDER_RPC_WATCH_REACTOR_H_
+#define CONTAINERBUILDER_RPC_WATCH_REACTOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/executor.h"
+#include "build/engine.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/server_callback.h"
+#include "journal/journal.h"
+
+namespace containerbuilder::service {
+
+// One call that streams a build's events: Build, once it has admitted the
+// build, and WatchBuild. It pulls events from the journal, one write in flight,
+// as fast as the caller reads. Files are read and builds admitted on executors,
+// never in a reaction.
+//
+// Both responses hold the event as their field 1, and events are written as the
+// journal has them: serialized once for all that watch.
+//
+// It is kept alive by a reference of its own until OnDone, and by the work it
+// has posted.
+class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                           public std::enable_shared_from_this<WatchReactor> {
+ public:
+  struct Options {
+    // Between heartbeats while nothing happens.
+    absl::Duration heartbeat_interval;
+    // End after the events that there are at the beginning.
+    bool no_follow = false;
+  };
+  // Admits a build or finds it.
+  using Begin = std::function<absl::StatusOr<BuildWatch>()>;
+
+  // The answer is for gRPC, which tells it when it is done. `begin` runs on
+  // `requests`, the rest on `streams`, so that a slow admission delays nobody's
+  // events; both must outlive the call.
+  static WatchReactor* Start(Options options, Begin begin, Executor* requests,
+                             Executor* streams,
+                             std::function<absl::Time()> now);
+  // Ends the call at once with an error.
+  static WatchReactor* Fail(const absl::Status& status);
+
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  WatchReactor(Options options, Executor* streams,
+               std::function<absl::Time()> now);
+
+  // Who may take the next step. Each state is left by exactly one party, so
+  // that there is never a second write or a second read of the journal.
+  enum class State {
+    kBeginning,  // Open
+    kPumping,    // Pump, or OnCancel that took over from a wait
+    kWriting,    // OnWriteDone; message_ is gRPC's
+    kWaiting,    // the journal's wake-up, the heartbeat or OnCancel
+    kFinished,   // nobody
+  };
+
+  void Open(const Begin& begin);
+  // Writes the next event, waits for one, or ends the call. On streams_.
+  void Pump();
+  void PostPump();
+  void Write(const Journal::Entry& entry);
+  // Waits for the journal; false where there is something to read already.
+  bool Wait();
+  void OnWake();
+  void OnHeartbeat();
+  // Ends the call; for the party that may step.
+  void FinishWith(const absl::Status& status);
+
+  const Options options_;
+  Executor* const streams_;
+  const std::function<absl::Time()> now_;
+  std::shared_ptr<WatchReactor> self_;
+
+  // Pump's; set before it runs first.
+  BuildWatch watch_;
+  std::int64_t written_ = 0;  // the newest event's sequence
+
+  absl::Mutex mutex_;
+  State state_ ABSL_GUARDED_BY(mutex_) = State::kBeginning;
+  bool wake_set_ ABSL_GUARDED_BY(mutex_) = false;   // the journal will call
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;  // nobody reads any more
+  Executor::Timer heartbeat_ ABSL_GUARDED_BY(mutex_);
+  grpc::ByteBuffer message_;  // that of the party that may step
+};
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_RPC_WATCH_REACTOR_H_
