@@ -22,22 +22,22 @@ Examples:
   container-builder args -t app:dev .
   container-builder args --null -t app:dev . | xargs -0 nerdctl build
 
+Exit code: 64 + the gRPC code when the service refused or is gone.
+
 Flags:
 )";
 
-constexpr NerdctlBuildFlag kOwnFlags[] = {
-    {"help", 'h', NerdctlBuildFlag::Kind::kSwitch,
-     NerdctlBuildFlag::Path::kNone, "", "Print this help"},
-    {"null", '0', NerdctlBuildFlag::Kind::kSwitch,
-     NerdctlBuildFlag::Path::kNone, "",
-     "Print exact arguments, NUL after each"},
+constexpr Flag kOwnFlags[] = {
+    kHelpFlag,
+    OwnFlag(Flag::Kind::kSwitch, "null", '0',
+            "Print exact arguments, NUL after each"),
 };
 
 }  // namespace
 
-int RunArgs(client::ClientOptions options,
+int RunArgs(const client::ClientOptions& options,
             std::span<const std::string> arguments) {
-  const auto line = SplitCommandLine(arguments, kOwnFlags);
+  const auto line = SplitBuildCommandLine(arguments, kOwnFlags);
   if (!line.ok()) return WrongUsage(line.status().message(), "args");
   if (IsOn(*line, "help")) {
     return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kOwnFlags),
@@ -49,7 +49,6 @@ int RunArgs(client::ClientOptions options,
     return WrongUsage(build_options.status().message(), "args");
   }
 
-  options.wait_for_ready = false;
   const auto answer = client::Client(options).ConstructArgs(*build_options);
   if (!answer.ok()) {
     PrintError(answer.status(), options);

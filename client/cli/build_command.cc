@@ -1,13 +1,21 @@
+#include <google/protobuf/util/time_util.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <limits>
 #include <optional>
+#include <string>
 
 #include "absl/strings/str_cat.h"
+#include "build_flags.h"
 #include "commands.h"
 #include "containerbuilder/client/client.h"
 #include "exit_code.h"
+#include "follow.h"
+#include "format.h"
 #include "interrupt.h"
 #include "terminal.h"
+#include "values.h"
 
 namespace containerbuilder::cli {
 namespace {
@@ -16,100 +24,145 @@ constexpr char kHelp[] =
     R"(Usage: container-builder [--address=ADDRESS] build [flags] PATH
 
 Builds an image from the Dockerfile in PATH with the service's nerdctl, and
-prints what nerdctl prints. Flags are nerdctl's own; paths in them and the
-values of `--build-arg NAME` are taken from where this command runs.
+prints what nerdctl prints. Flags are nerdctl's own, and some of the service's;
+paths in them and the values of `--build-arg NAME` are taken from where this
+command runs.
+
+Where the connection is lost, the build goes on and is joined again, with
+nothing lost or repeated. Ctrl-C stops the build and waits for its end; a
+second one leaves at once.
 
 Examples:
   container-builder build -t app:dev .
   container-builder build -f docker/Dockerfile --build-arg VERSION=1.2 .
   container-builder build --output type=local,dest=out --no-cache .
+  container-builder watch $(container-builder build --detach -t app:dev .)
 
 Exit code: nerdctl's own, 128 + n when signal n ended it; 2 wrong usage;
 65 cancelled by others; 68 timed out; 72 too much output or no space;
 78 interrupted by the service; 64 + the gRPC code when the service refused;
 130 Ctrl-C; 143 SIGTERM.
 
-Flags:
+The service's flags:
 )";
 
-constexpr NerdctlBuildFlag kOwnFlags[] = {
-    {"help", 'h', NerdctlBuildFlag::Kind::kSwitch,
-     NerdctlBuildFlag::Path::kNone, "", "Print this help"},
+// None is named as a flag of nerdctl, or as one of buildx that nerdctl may
+// take over: there `--annotation` is the image's.
+constexpr Flag kOwnFlags[] = {
+    OwnFlag(Flag::Kind::kList, "build-annotation", '\0',
+            "A note on the build, to list by (KEY=VALUE)"),
+    OwnFlag(Flag::Kind::kSwitch, "detach", '\0',
+            "Print the build's name and leave it to run"),
+    OwnFlag(Flag::Kind::kText, "format", '\0',
+            "raw (default), or json: an event per line"),
+    kHelpFlag,
+    OwnFlag(Flag::Kind::kText, "linger", '\0',
+            "How long it goes on with no connection (60s)"),
+    OwnFlag(Flag::Kind::kText, "priority", '\0',
+            "Greater goes first in the queue (0)"),
+    OwnFlag(Flag::Kind::kText, "queue-ttl", '\0',
+            "How long it may wait in the queue (no limit)"),
+    OwnFlag(Flag::Kind::kText, "request-id", '\0',
+            "The same id joins the same build"),
+    OwnFlag(Flag::Kind::kText, "timeout", '\0',
+            "How long it may run (no limit)"),
 };
 
-// Where nerdctl's bytes of that stream go.
-int OutputFd(const v1::BuildOutput& output) {
-  return output.stream() == v1::BuildOutput::STREAM_STDERR ? STDERR_FILENO
-                                                           : STDOUT_FILENO;
+absl::Status SetPolicy(const CommandLine& line, v1::BuildPolicy& policy) {
+  using google::protobuf::util::TimeUtil;
+  const auto timeout = DurationOf(line, "timeout");
+  if (!timeout.ok()) return timeout.status();
+  const auto queue_ttl = DurationOf(line, "queue-ttl");
+  if (!queue_ttl.ok()) return queue_ttl.status();
+  const auto linger = DurationOf(line, "linger");
+  if (!linger.ok()) return linger.status();
+  if (*linger && IsOn(line, "detach")) {
+    return absl::InvalidArgumentError(
+        "--linger is of no use with --detach: such a build goes on anyway");
+  }
+  const auto priority =
+      IntegerOf(line, "priority", std::numeric_limits<std::int32_t>::min(),
+                std::numeric_limits<std::int32_t>::max(), 0);
+  if (!priority.ok()) return priority.status();
+
+  if (*timeout) {
+    *policy.mutable_timeout() =
+        TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(**timeout));
+  }
+  if (*queue_ttl) {
+    *policy.mutable_queue_ttl() =
+        TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(**queue_ttl));
+  }
+  if (*linger) {
+    *policy.mutable_linger() =
+        TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(**linger));
+  }
+  policy.set_priority(static_cast<std::int32_t>(*priority));
+  return absl::OkStatus();
 }
 
-// nerdctl has told of its own failure already, and to add to its words would
-// make our output differ from nerdctl's.
-bool SpokeForItself(const v1::Build& build) {
-  return build.state() == v1::Build::STATE_SUCCEEDED ||
-         (build.state() == v1::Build::STATE_FAILED &&
-          ExitCode(build) == build.exit_code());
+// BuildRequest and CreateBuildRequest have the same fields.
+template <typename Request>
+absl::StatusOr<Request> MakeRequest(const CommandLine& line) {
+  const auto build_options = MakeBuildOptionsHere(line);
+  if (!build_options.ok()) return build_options.status();
+  v1::BuildPolicy policy;
+  absl::Status status = SetPolicy(line, policy);
+  if (!status.ok()) return status;
+
+  Request request;
+  *request.mutable_spec()->mutable_options() = *build_options;
+  if (policy.ByteSizeLong() > 0) *request.mutable_policy() = policy;
+  request.set_request_id(ValueOf(line, "request-id").value_or(""));
+  status = AddPairs(line, "build-annotation", *request.mutable_annotations());
+  if (!status.ok()) return status;
+  return request;
 }
 
-int Build(const v1::BuildRequest& request,
+int Build(const v1::BuildRequest& request, bool json,
           const client::ClientOptions& options) {
   // Before the client, whose threads must not get these signals.
   const InterruptSignals signals;
   client::BuildStream stream = client::Client(options).Build(request);
-  const InterruptWatch watch(signals, [&stream] { stream.Cancel(); });
+  const InterruptWatch interrupts(signals, [&stream](int) { stream.Cancel(); });
+  return Follow(stream,
+                {.client = options, .json = json, .interrupts = &interrupts});
+}
 
-  bool admitted = false;
-  std::optional<v1::Build> build;
-  absl::Status status;
-  for (const absl::StatusOr<v1::BuildEvent>& event : stream) {
-    admitted = admitted || event.ok();
-    if (!event.ok()) {
-      status = event.status();
-    } else if (event->has_output()) {
-      const std::error_code error =
-          Write(OutputFd(event->output()), event->output().data());
-      if (error) return WriteFailed(error);
-    } else if (event->has_finished()) {
-      build = event->finished().build();
-    }
+int Detach(const v1::CreateBuildRequest& request, bool json,
+           const client::ClientOptions& options) {
+  const auto build = client::Client(options).CreateBuild(request);
+  if (!build.ok()) {
+    PrintError(build.status(), options);
+    return ExitCode(build.status().code());
   }
-
-  if (watch.signal() != 0 &&
-      (!build || build->state() == v1::Build::STATE_CANCELLED)) {
-    return SignalExitCode(watch.signal());
-  }
-  if (build) {
-    if (!SpokeForItself(*build)) PrintMessage(status.message());
-    return ExitCode(*build);
-  }
-  if (admitted) {
-    PrintMessage(absl::StrCat("lost the build: ", status.message()));
-  } else {
-    PrintError(status, options);
-  }
-  return ExitCode(status.code());
+  const std::error_code error =
+      Write(STDOUT_FILENO,
+            json ? JsonLine(*build) : absl::StrCat(build->name(), "\n"));
+  return error ? WriteFailed(error) : kSucceeded;
 }
 
 }  // namespace
 
 int RunBuild(const client::ClientOptions& options,
              std::span<const std::string> arguments) {
-  const auto line = SplitCommandLine(arguments, kOwnFlags);
-  if (!line.ok()) {
-    return WrongUsage(line.status().message(), "build");
-  }
+  const auto line = SplitBuildCommandLine(arguments, kOwnFlags);
+  if (!line.ok()) return WrongUsage(line.status().message(), "build");
   if (IsOn(*line, "help")) {
     return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kOwnFlags),
                                   "\nnerdctl's flags:\n",
                                   FlagsHelp(kNerdctlBuildFlags)));
   }
-  const auto build_options = MakeBuildOptionsHere(*line);
-  if (!build_options.ok()) {
-    return WrongUsage(build_options.status().message(), "build");
+  const auto json = IsJson(*line, "raw");
+  if (!json.ok()) return WrongUsage(json.status().message(), "build");
+  if (IsOn(*line, "detach")) {
+    const auto request = MakeRequest<v1::CreateBuildRequest>(*line);
+    if (!request.ok()) return WrongUsage(request.status().message(), "build");
+    return Detach(*request, *json, options);
   }
-  v1::BuildRequest request;
-  *request.mutable_spec()->mutable_options() = *build_options;
-  return Build(request, options);
+  const auto request = MakeRequest<v1::BuildRequest>(*line);
+  if (!request.ok()) return WrongUsage(request.status().message(), "build");
+  return Build(*request, *json, options);
 }
 
 }  // namespace containerbuilder::cli

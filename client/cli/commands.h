@@ -15,11 +15,21 @@
 // answers the program's exit code.
 namespace containerbuilder::cli {
 
-int RunHealth(client::ClientOptions options,
-              std::span<const std::string> arguments);
-int RunArgs(client::ClientOptions options,
+int RunArgs(const client::ClientOptions& options,
             std::span<const std::string> arguments);
 int RunBuild(const client::ClientOptions& options,
+             std::span<const std::string> arguments);
+int RunCancel(const client::ClientOptions& options,
+              std::span<const std::string> arguments);
+int RunDelete(const client::ClientOptions& options,
+              std::span<const std::string> arguments);
+int RunGet(const client::ClientOptions& options,
+           std::span<const std::string> arguments);
+int RunHealth(const client::ClientOptions& options,
+              std::span<const std::string> arguments);
+int RunList(const client::ClientOptions& options,
+            std::span<const std::string> arguments);
+int RunWatch(const client::ClientOptions& options,
              std::span<const std::string> arguments);
 
 // Says what is wrong and where the help is; answers kWrongUsage.

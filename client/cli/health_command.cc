@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "command_line.h"
 #include "commands.h"
 #include "containerbuilder/client/client.h"
 #include "exit_code.h"
@@ -65,18 +66,15 @@ std::string Table(const v1::HealthResponse& health) {
 
 }  // namespace
 
-int RunHealth(client::ClientOptions options,
+int RunHealth(const client::ClientOptions& options,
               std::span<const std::string> arguments) {
-  if (arguments.size() == 1 &&
-      (arguments[0] == "--help" || arguments[0] == "-h")) {
-    return PrintHelp(kHelp);
-  }
-  if (!arguments.empty()) {
-    return WrongUsage("health takes no arguments; --address goes before it",
-                      "health");
+  const auto line = SplitCommandLine(arguments, {&kHelpFlag, 1});
+  if (!line.ok()) return WrongUsage(line.status().message(), "health");
+  if (IsOn(*line, "help")) return PrintHelp(kHelp);
+  if (!line->arguments.empty()) {
+    return WrongUsage("health takes no arguments", "health");
   }
 
-  options.wait_for_ready = false;
   const auto health = client::Client(options).Health();
   if (!health.ok()) {
     PrintError(health.status(), options);

@@ -39,7 +39,7 @@ InterruptSignals::InterruptSignals() {
 }
 
 InterruptWatch::InterruptWatch(const InterruptSignals& signals,
-                               std::function<void()> cancel)
+                               std::function<void(int signal)> cancel)
     : cancel_(std::move(cancel)),
       signal_fd_(Checked(::signalfd(-1, &signals.set(), SFD_CLOEXEC))),
       stop_fd_(Checked(::eventfd(0, EFD_CLOEXEC))),
@@ -65,7 +65,7 @@ void InterruptWatch::Watch() {
     const int signal = static_cast<int>(info.ssi_signo);
     if (signal_ != 0) ::_exit(SignalExitCode(signal));
     signal_ = signal;
-    cancel_();
+    cancel_(signal);
     // A reader that is stuck must not keep the second signal from working.
     if (TakesOutput(STDERR_FILENO)) {
       PrintMessage("cancelling; press Ctrl-C again to leave at once");

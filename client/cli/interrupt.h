@@ -21,11 +21,12 @@ class InterruptSignals {
   sigset_t set_;
 };
 
-// While it exists the first interrupt is answered by `cancel`, on a thread of
-// its own, and the second ends the process at once.
+// While it exists the first interrupt is answered by `cancel`, which is told
+// the signal, on a thread of its own, and the second ends the process at once.
 class InterruptWatch {
  public:
-  InterruptWatch(const InterruptSignals& signals, std::function<void()> cancel);
+  InterruptWatch(const InterruptSignals& signals,
+                 std::function<void(int signal)> cancel);
   ~InterruptWatch();
   InterruptWatch(const InterruptWatch&) = delete;
   InterruptWatch& operator=(const InterruptWatch&) = delete;
@@ -36,7 +37,7 @@ class InterruptWatch {
  private:
   void Watch();
 
-  const std::function<void()> cancel_;
+  const std::function<void(int signal)> cancel_;
   const int signal_fd_;
   const int stop_fd_;
   std::atomic<int> signal_ = 0;

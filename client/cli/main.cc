@@ -1,9 +1,9 @@
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <span>
 #include <string>
@@ -24,14 +24,25 @@ constexpr char kHelp[] =
 
 Builds container images with a ContainerBuilder service.
 
-Commands:
+Build:
   build    Build an image; takes the flags of `nerdctl build`
   args     Print the command that build would run
+
+Builds, running and ended:
+  watch    Print a build's output, from its begin or any event, to its end
+  list     List builds, newest first
+  get      Tell of one build
+  cancel   Stop builds
+  delete   Forget ended builds
+
+Service:
   health   Check everything that a build needs
-  `container-builder COMMAND --help` tells more.
+
+`container-builder COMMAND --help` tells more.
 
 Examples:
   container-builder build -t app:dev .
+  container-builder list --state running
   container-builder --address=build-host:50051 health
 
 Options, before the command:
@@ -40,6 +51,18 @@ Options, before the command:
   -h, --help                  Print this help
       --version               Print the version
 )";
+
+struct Command {
+  std::string_view name;
+  int (*run)(const client::ClientOptions& options,
+             std::span<const std::string> arguments);
+};
+
+constexpr Command kCommands[] = {
+    {"args", RunArgs},     {"build", RunBuild}, {"cancel", RunCancel},
+    {"delete", RunDelete}, {"get", RunGet},     {"health", RunHealth},
+    {"list", RunList},     {"watch", RunWatch},
+};
 
 // Before anything opens a file: a standard stream that is closed must not
 // become one of gRPC's sockets. To write there stays an error.
@@ -75,21 +98,24 @@ int Main(int argc, char** argv) {
                       "\"; use unix:///path/to.sock or host:port");
   }
 
+  // Who calls by hand wants to know at once that nobody listens.
+  options.wait_for_ready = false;
+
   const std::vector<std::string> rest = app.remaining();
   if (rest.empty()) return WrongUsage("a command needs to be specified");
-  const std::string& command = rest.front();
-  const auto arguments = std::span(rest).subspan(1);
-  if (command == "build") return RunBuild(options, arguments);
-  if (command == "args") return RunArgs(options, arguments);
-  if (command == "health") return RunHealth(options, arguments);
+  const std::string& word = rest.front();
+  for (const Command& command : kCommands) {
+    if (word == command.name) {
+      return command.run(options, std::span(rest).subspan(1));
+    }
+  }
 
-  constexpr std::string_view kKnown[] = {"build",     "args",   "health",
-                                         "--address", "--help", "--version"};
+  std::vector<std::string_view> known = {"--address", "--help", "--version"};
+  for (const Command& command : kCommands) known.push_back(command.name);
   std::string text =
-      (command.starts_with('-') ? "unknown flag: " : "unknown command: ") +
-      command;
+      (word.starts_with('-') ? "unknown flag: " : "unknown command: ") + word;
   const std::string_view meant =
-      Suggestion(command.substr(0, command.find('=')), kKnown);
+      Suggestion(word.substr(0, word.find('=')), known);
   if (!meant.empty()) text.append("; did you mean ").append(meant).append("?");
   return WrongUsage(text);
 }

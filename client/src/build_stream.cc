@@ -34,8 +34,9 @@ absl::Status BuildStatus(const v1::Build& build) {
   return absl::Status(FailureCode(build), FailureMessage(build));
 }
 
-BuildStream::BuildStream(std::unique_ptr<BuildEventSource> source)
-    : source_(std::move(source)) {}
+BuildStream::BuildStream(std::unique_ptr<BuildEventSource> source,
+                         bool must_finish)
+    : source_(std::move(source)), must_finish_(must_finish) {}
 BuildStream::BuildStream(BuildStream&&) noexcept = default;
 BuildStream& BuildStream::operator=(BuildStream&&) noexcept = default;
 BuildStream::~BuildStream() = default;
@@ -68,7 +69,7 @@ void BuildStream::Advance() {
       event.has_value() ? absl::OkStatus() : source_->Finish();
   if (build_status_.has_value()) {
     status = *build_status_;
-  } else if (status.ok()) {
+  } else if (status.ok() && must_finish_) {
     status = absl::UnknownError("the call ended without `finished`");
   }
   if (!status.ok()) current_ = std::move(status);

@@ -1,14 +1,49 @@
 #include "containerbuilder/client/client.h"
 
+#include <cstdint>
 #include <utility>
 
+#include "absl/strings/str_format.h"
+#include "resuming_event_source.h"
+
 namespace containerbuilder::client {
+namespace {
+
+// The service's own default of `linger`.
+constexpr absl::Duration kDefaultLinger = absl::Seconds(60);
+
+// A random UUID (version 4).
+std::string RandomRequestId(Platform& platform) {
+  const std::uint64_t high = platform.Random();
+  const std::uint64_t low = platform.Random();
+  return absl::StrFormat("%08x-%04x-4%03x-%04x-%012x", high >> 32,
+                         (high >> 16) & 0xffff, high & 0xfff,
+                         0x8000 | (low >> 48 & 0x3fff), low & 0xffffffffffff);
+}
+
+// How long the service lets the build go on without anybody; the default where
+// it does so for ever.
+absl::Duration Linger(const v1::BuildPolicy& policy) {
+  const absl::Duration linger = absl::Seconds(policy.linger().seconds()) +
+                                absl::Nanoseconds(policy.linger().nanos());
+  return policy.disconnect_policy() == v1::DISCONNECT_POLICY_LINGER &&
+                 linger > absl::ZeroDuration()
+             ? linger
+             : kDefaultLinger;
+}
+
+}  // namespace
 
 Client::Client(const ClientOptions& options)
-    : connection_(MakeConnection(options)) {}
+    : Client(MakeConnection(options), options) {}
 
-Client::Client(std::shared_ptr<Connection> connection)
-    : connection_(std::move(connection)) {}
+Client::Client(std::shared_ptr<Connection> connection,
+               const ClientOptions& options)
+    : connection_(std::move(connection)),
+      platform_(options.platform != nullptr ? options.platform
+                                            : MakePlatform()),
+      resume_limit_(options.resume_limit),
+      wait_for_ready_(options.wait_for_ready) {}
 
 absl::StatusOr<v1::HealthResponse> Client::Health() {
   return connection_->Health(v1::HealthRequest());
@@ -22,7 +57,88 @@ absl::StatusOr<v1::ConstructArgsResponse> Client::ConstructArgs(
 }
 
 BuildStream Client::Build(const v1::BuildRequest& request) {
-  return BuildStream(connection_->Build(request));
+  if (resume_limit_ == absl::ZeroDuration() ||
+      request.policy().disconnect_policy() == v1::DISCONNECT_POLICY_CANCEL) {
+    return BuildStream(connection_->Build(request));
+  }
+  v1::BuildRequest resumable = request;
+  v1::BuildPolicy& policy = *resumable.mutable_policy();
+  if (policy.disconnect_policy() == v1::DISCONNECT_POLICY_UNSPECIFIED) {
+    policy.set_disconnect_policy(v1::DISCONNECT_POLICY_LINGER);
+    if (!policy.has_linger()) {
+      policy.mutable_linger()->set_seconds(
+          absl::ToInt64Seconds(kDefaultLinger));
+    }
+  }
+  if (resumable.request_id().empty()) {
+    resumable.set_request_id(RandomRequestId(*platform_));
+  }
+  const ResumeOptions options = {resume_limit_.value_or(Linger(policy)),
+                                 wait_for_ready_};
+  return BuildStream(std::make_unique<ResumingEventSource>(
+      connection_, platform_, options, std::move(resumable)));
+}
+
+BuildStream Client::Watch(absl::string_view name, std::int64_t after_sequence) {
+  v1::WatchBuildRequest request;
+  request.set_name(std::string(name));
+  request.set_after_sequence(after_sequence);
+  return Watch(request);
+}
+
+BuildStream Client::Watch(const v1::WatchBuildRequest& request) {
+  const bool must_finish = !request.no_follow();
+  if (resume_limit_ == absl::ZeroDuration()) {
+    return BuildStream(connection_->WatchBuild(request), must_finish);
+  }
+  const ResumeOptions options = {resume_limit_.value_or(kDefaultLinger),
+                                 wait_for_ready_};
+  return BuildStream(std::make_unique<ResumingEventSource>(
+                         connection_, platform_, options, request),
+                     must_finish);
+}
+
+absl::StatusOr<v1::Build> Client::CreateBuild(
+    const v1::CreateBuildRequest& request) {
+  auto response = connection_->CreateBuild(request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_build());
+}
+
+absl::StatusOr<v1::Build> Client::GetBuild(absl::string_view name) {
+  v1::GetBuildRequest request;
+  request.set_name(std::string(name));
+  auto response = connection_->GetBuild(request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_build());
+}
+
+BuildList Client::ListBuilds(const v1::ListBuildsRequest& request) {
+  return BuildList(
+      [connection = connection_](const v1::ListBuildsRequest& page) {
+        return connection->ListBuilds(page);
+      },
+      request);
+}
+
+absl::StatusOr<v1::ListBuildsResponse> Client::ListBuildsPage(
+    const v1::ListBuildsRequest& request) {
+  return connection_->ListBuilds(request);
+}
+
+absl::StatusOr<v1::Build> Client::CancelBuild(absl::string_view name,
+                                              absl::Duration wait) {
+  v1::CancelBuildRequest request;
+  request.set_name(std::string(name));
+  auto response = connection_->CancelBuild(request, wait);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_build());
+}
+
+absl::Status Client::DeleteBuild(absl::string_view name) {
+  v1::DeleteBuildRequest request;
+  request.set_name(std::string(name));
+  return connection_->DeleteBuild(request).status();
 }
 
 }  // namespace containerbuilder::client

@@ -24,7 +24,9 @@ std::optional<ErrorInfo> GetErrorInfo(const absl::Status& status) {
       status, "type.googleapis.com/google.rpc.ErrorInfo");
   const auto bad_request = Payload<errors::v1::BadRequest>(
       status, "type.googleapis.com/google.rpc.BadRequest");
-  if (!info && !bad_request) return std::nullopt;
+  const auto retry = Payload<errors::v1::RetryInfo>(
+      status, "type.googleapis.com/google.rpc.RetryInfo");
+  if (!info && !bad_request && !retry) return std::nullopt;
 
   ErrorInfo result;
   if (info) {
@@ -37,6 +39,10 @@ std::optional<ErrorInfo> GetErrorInfo(const absl::Status& status) {
       result.field_violations.push_back(
           {violation.field(), violation.description()});
     }
+  }
+  if (retry) {
+    result.retry_delay = absl::Seconds(retry->retry_delay().seconds()) +
+                         absl::Nanoseconds(retry->retry_delay().nanos());
   }
   return result;
 }

@@ -1,14 +1,17 @@
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/cord.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "containerbuilder/client/client.h"
 #include "containerbuilder/errors/v1/error_details.pb.h"
 #include "containerbuilder/v1/container_builder.grpc.pb.h"
+#include "retry.h"
 
 namespace containerbuilder::client {
 namespace {
@@ -34,16 +37,27 @@ absl::Status ToStatus(const grpc::Status& status) {
   return result;
 }
 
+using Stub = v1::ContainerBuilder::Stub;
+
+// One call of Build or WatchBuild.
+template <typename Request, typename Response>
 class GrpcBuildEventSource final : public BuildEventSource {
  public:
-  GrpcBuildEventSource(std::shared_ptr<v1::ContainerBuilder::Stub> stub,
-                       v1::BuildRequest request)
-      : stub_(std::move(stub)), request_(std::move(request)) {}
+  using Method = std::unique_ptr<grpc::ClientReader<Response>> (Stub::*)(
+      grpc::ClientContext*, const Request&);
+
+  GrpcBuildEventSource(std::shared_ptr<grpc::Channel> channel,
+                       std::shared_ptr<Stub> stub, Method method,
+                       Request request)
+      : channel_(std::move(channel)),
+        stub_(std::move(stub)),
+        method_(method),
+        request_(std::move(request)) {}
 
   ~GrpcBuildEventSource() override {
     if (reader_ == nullptr || status_.has_value()) return;
     context_.TryCancel();
-    v1::BuildResponse ignored;
+    Response ignored;
     while (reader_->Read(&ignored)) {
     }
     reader_->Finish().IgnoreError();
@@ -52,31 +66,55 @@ class GrpcBuildEventSource final : public BuildEventSource {
   std::optional<v1::BuildEvent> Next() override {
     // Opening the call blocks until there is a connection, so it is done here
     // and not in the constructor: Cancel must be able to end that too.
-    if (reader_ == nullptr) reader_ = stub_->Build(&context_, request_);
-    v1::BuildResponse response;
+    if (reader_ == nullptr) reader_ = ((*stub_).*method_)(&context_, request_);
+    Response response;
     if (status_.has_value() || !reader_->Read(&response)) return std::nullopt;
+    any_response_ = true;
     return std::move(*response.mutable_event());
   }
 
   absl::Status Finish() override {
-    if (!status_.has_value()) status_ = ToStatus(reader_->Finish());
+    if (!status_.has_value()) {
+      status_ = ToStatus(reader_->Finish());
+      // A channel that could not connect stays in this state until it can; one
+      // that lost its connection is idle.
+      reached_ = any_response_ ||
+                 channel_->GetState(false) != GRPC_CHANNEL_TRANSIENT_FAILURE;
+    }
     return *status_;
   }
 
   void Cancel() override { context_.TryCancel(); }
 
+  bool Reached() override { return reached_; }
+
  private:
-  const std::shared_ptr<v1::ContainerBuilder::Stub> stub_;
-  const v1::BuildRequest request_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::shared_ptr<Stub> stub_;
+  const Method method_;
+  const Request request_;
   grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReader<v1::BuildResponse>> reader_;
+  std::unique_ptr<grpc::ClientReader<Response>> reader_;
+  bool any_response_ = false;
+  bool reached_ = true;
   std::optional<absl::Status> status_;
+};
+
+// Of a call that answers once.
+struct CallOptions {
+  bool may_repeat = true;
+  // Set: how long the call may take in all; the client's timeout then bounds
+  // the time until the service is reached.
+  std::optional<absl::Duration> wait_once_reached = std::nullopt;
 };
 
 class GrpcConnection final : public Connection {
  public:
   explicit GrpcConnection(const ClientOptions& options)
-      : timeout_(options.timeout), wait_for_ready_(options.wait_for_ready) {
+      : timeout_(options.timeout),
+        wait_for_ready_(options.wait_for_ready),
+        platform_(options.platform != nullptr ? options.platform
+                                              : MakePlatform()) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
@@ -86,47 +124,104 @@ class GrpcConnection final : public Connection {
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
                      kInitialReconnectBackoffMs);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
-    stub_ = v1::ContainerBuilder::NewStub(grpc::CreateCustomChannel(
-        options.address, grpc::InsecureChannelCredentials(), arguments));
+    channel_ = grpc::CreateCustomChannel(
+        options.address, grpc::InsecureChannelCredentials(), arguments);
+    stub_ = v1::ContainerBuilder::NewStub(channel_);
   }
 
   absl::StatusOr<v1::HealthResponse> Health(
       const v1::HealthRequest& request) override {
-    return Call(&v1::ContainerBuilder::Stub::Health, request);
+    return Call(&Stub::Health, request);
   }
 
   absl::StatusOr<v1::ConstructArgsResponse> ConstructArgs(
       const v1::ConstructArgsRequest& request) override {
-    return Call(&v1::ContainerBuilder::Stub::ConstructArgs, request);
+    return Call(&Stub::ConstructArgs, request);
   }
 
   std::unique_ptr<BuildEventSource> Build(
       const v1::BuildRequest& request) override {
-    return std::make_unique<GrpcBuildEventSource>(stub_, request);
+    return MakeSource(&Stub::Build, request);
+  }
+
+  absl::StatusOr<v1::CreateBuildResponse> CreateBuild(
+      const v1::CreateBuildRequest& request) override {
+    return Call(&Stub::CreateBuild, request,
+                {.may_repeat = !request.request_id().empty()});
+  }
+
+  std::unique_ptr<BuildEventSource> WatchBuild(
+      const v1::WatchBuildRequest& request) override {
+    return MakeSource(&Stub::WatchBuild, request);
+  }
+
+  absl::StatusOr<v1::GetBuildResponse> GetBuild(
+      const v1::GetBuildRequest& request) override {
+    return Call(&Stub::GetBuild, request);
+  }
+
+  absl::StatusOr<v1::ListBuildsResponse> ListBuilds(
+      const v1::ListBuildsRequest& request) override {
+    return Call(&Stub::ListBuilds, request);
+  }
+
+  absl::StatusOr<v1::CancelBuildResponse> CancelBuild(
+      const v1::CancelBuildRequest& request, absl::Duration wait) override {
+    return Call(&Stub::CancelBuild, request, {.wait_once_reached = wait});
+  }
+
+  absl::StatusOr<v1::DeleteBuildResponse> DeleteBuild(
+      const v1::DeleteBuildRequest& request) override {
+    return Call(&Stub::DeleteBuild, request, {.may_repeat = false});
   }
 
  private:
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(
-      grpc::Status (v1::ContainerBuilder::Stub::*method)(grpc::ClientContext*,
-                                                         const Request&,
-                                                         Response*),
-      const Request& request) {
-    grpc::ClientContext context;
-    context.set_wait_for_ready(wait_for_ready_);
-    if (timeout_ != absl::InfiniteDuration()) {
-      context.set_deadline(absl::ToChronoTime(absl::Now() + timeout_));
+      grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                   Response*),
+      const Request& request, const CallOptions& options = {}) {
+    const absl::Duration timeout = options.wait_once_reached.value_or(timeout_);
+    Retry retry(*platform_, std::min(timeout_, timeout));
+    absl::Notification never;
+    for (bool is_first = true;; is_first = false) {
+      grpc::ClientContext context;
+      // Without a deadline that ends it, waiting is left to the retries.
+      context.set_wait_for_ready(wait_for_ready_ &&
+                                 !options.wait_once_reached.has_value());
+      if (timeout != absl::InfiniteDuration()) {
+        context.set_deadline(
+            absl::ToChronoTime(absl::Now() + timeout - retry.Elapsed()));
+      }
+      Response response;
+      const grpc::Status status =
+          ((*stub_).*method)(&context, request, &response);
+      if (status.ok()) return response;
+      const absl::Status error = ToStatus(status);
+      const bool nobody_listens =
+          channel_->GetState(false) == GRPC_CHANNEL_TRANSIENT_FAILURE;
+      if (!options.may_repeat || !IsWorthRetrying(error) ||
+          (is_first && !wait_for_ready_ && nobody_listens) ||
+          !retry.Wait(error, never)) {
+        return error;
+      }
     }
-    Response response;
-    const grpc::Status status =
-        ((*stub_).*method)(&context, request, &response);
-    if (!status.ok()) return ToStatus(status);
-    return response;
+  }
+
+  template <typename Request, typename Response>
+  std::unique_ptr<BuildEventSource> MakeSource(
+      std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(
+          grpc::ClientContext*, const Request&),
+      const Request& request) {
+    return std::make_unique<GrpcBuildEventSource<Request, Response>>(
+        channel_, stub_, method, request);
   }
 
   const absl::Duration timeout_;
   const bool wait_for_ready_;
-  std::shared_ptr<v1::ContainerBuilder::Stub> stub_;
+  const std::shared_ptr<Platform> platform_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::shared_ptr<Stub> stub_;
 };
 
 }  // namespace

@@ -5,18 +5,22 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <future>
+#include <semaphore>
 #include <string>
 #include <vector>
 
 #include "cli/program.h"
 #include "support/temp_dir.h"
+#include "unit/client/cutting_proxy.h"
 #include "unit/client/fake_service.h"
 
 namespace containerbuilder {
 namespace {
 
 using test_support::BuildWriter;
+using test_support::CuttingProxy;
 using test_support::FakeService;
 using test_support::FinishedEvent;
 using test_support::Invocation;
@@ -31,7 +35,10 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
+using ::testing::SizeIs;
 using ::testing::StartsWith;
+using ::testing::UnorderedElementsAre;
 
 constexpr auto kStdout = v1::BuildOutput::STREAM_STDOUT;
 constexpr auto kStderr = v1::BuildOutput::STREAM_STDERR;
@@ -56,23 +63,29 @@ class BuildCommandTest : public testing::Test {
     };
   }
 
-  // The service sends these bytes to standard output until the caller has
-  // gone.
+  // The service sends these bytes to standard output until the build is
+  // cancelled.
   void AnswerForever(const std::string& bytes) {
-    service_.build = [this, bytes](const auto&, grpc::ServerContext& context,
-                                   BuildWriter& writer) {
-      while (Send(writer, OutputEvent(kStdout, bytes))) {
+    cancelled_ = false;
+    service_.build = [this, bytes](const auto&, auto&, BuildWriter& writer) {
+      while (!cancelled_ && Send(writer, OutputEvent(kStdout, bytes))) {
       }
-      caller_gone_.set_value(context.IsCancelled());
-      return grpc::Status::CANCELLED;
+      Send(writer, FinishedEvent(v1::Build::STATE_CANCELLED));
+      return grpc::Status::OK;
+    };
+    service_.cancel_build = [this](const v1::CancelBuildRequest& request, auto&,
+                                   auto&) {
+      EXPECT_EQ(request.name(), "builds/1");
+      cancelled_ = true;
+      cancel_called_.release();
+      return grpc::Status::OK;
     };
   }
 
-  bool CallerGone() { return caller_gone_.get_future().get(); }
-
   TempDir folder_;
   FakeService service_;
-  std::promise<bool> caller_gone_;
+  std::atomic<bool> cancelled_ = false;
+  std::counting_semaphore<> cancel_called_{0};
 };
 
 TEST_F(BuildCommandTest, PrintsBothStreamsByteForByte) {
@@ -156,8 +169,14 @@ TEST_F(BuildCommandTest, SendsWhatTheFlagsSayAndLooksAtNoFiles) {
            options { name: "target" value { values { values: "final" } } }
            options { name: "progress" value { values { values: "plain" } } }
            options { name: "no-cache" value { flag: false } }
-         } })",
+         } }
+         policy {
+           disconnect_policy: DISCONNECT_POLICY_LINGER
+           linger { seconds: 60 }
+         })",
       &expected));
+  EXPECT_THAT(request.request_id(), SizeIs(36));
+  request.clear_request_id();
   std::string difference;
   google::protobuf::util::MessageDifferencer differencer;
   differencer.ReportDifferencesToString(&difference);
@@ -238,29 +257,179 @@ TEST_F(BuildCommandTest, RefusalSaysNothingTwice) {
             "container-builder: reason: OPTION_INVALID\n");
 }
 
+TEST_F(BuildCommandTest, ServicesFlags) {
+  v1::BuildRequest request;
+  service_.build = [&](const v1::BuildRequest& sent, auto&,
+                       BuildWriter& writer) {
+    request = sent;
+    Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
+    return grpc::Status::OK;
+  };
+  const ProgramResult result = RunProgram(
+      Build({"--build-annotation", "team=web", "--build-annotation=a=b=c",
+             "--priority=-3", "--timeout", "1h30m", "--queue-ttl=90s",
+             "--linger=2m", "--request-id", "mine", ".", "-t", "a"}));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(request.request_id(), "mine");
+  EXPECT_THAT(request.annotations(),
+              UnorderedElementsAre(Pair("team", "web"), Pair("a", "b=c")));
+  EXPECT_EQ(request.policy().priority(), -3);
+  EXPECT_EQ(request.policy().timeout().seconds(), 5400);
+  EXPECT_EQ(request.policy().queue_ttl().seconds(), 90);
+  EXPECT_EQ(request.policy().linger().seconds(), 120);
+  EXPECT_EQ(request.policy().disconnect_policy(), v1::DISCONNECT_POLICY_LINGER);
+  // None of them is nerdctl's.
+  ASSERT_EQ(request.spec().options().options_size(), 1);
+  EXPECT_EQ(request.spec().options().options(0).name(), "tag");
+}
+
+TEST_F(BuildCommandTest, DetachPrintsTheName) {
+  v1::CreateBuildRequest request;
+  service_.create_build = [&](const v1::CreateBuildRequest& sent,
+                              v1::CreateBuildResponse& response) {
+    request = sent;
+    response.mutable_build()->set_name("builds/7");
+    response.mutable_build()->set_state(v1::Build::STATE_QUEUED);
+    return grpc::Status::OK;
+  };
+  ProgramResult result = RunProgram(
+      Build({"--detach", "--build-annotation=a=b", "--timeout=1s", "."}));
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.out, "builds/7\n");
+  EXPECT_THAT(result.err, IsEmpty());
+  EXPECT_EQ(request.spec().options().context_path(), folder_.path());
+  EXPECT_EQ(request.policy().disconnect_policy(),
+            v1::DISCONNECT_POLICY_UNSPECIFIED);
+  EXPECT_EQ(request.policy().timeout().seconds(), 1);
+  EXPECT_THAT(request.annotations(), UnorderedElementsAre(Pair("a", "b")));
+
+  result = RunProgram(Build({"--detach", "--format=json", "."}));
+  EXPECT_EQ(result.out, R"({"name":"builds/7","state":"STATE_QUEUED"})"
+                        "\n");
+
+  service_.create_build = [](const auto&, auto&) {
+    return Refusal(grpc::StatusCode::RESOURCE_EXHAUSTED, "full", "QUEUE_FULL",
+                   "f", "d");
+  };
+  result = RunProgram(Build({"--detach", "."}));
+  EXPECT_EQ(result.exit_code, 72);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_THAT(result.err, HasSubstr("QUEUE_FULL"));
+}
+
+TEST_F(BuildCommandTest, FormatJsonIsAnEventPerLine) {
+  v1::BuildEvent queued;
+  queued.mutable_queued()->set_position(2);
+  v1::BuildEvent heartbeat;
+  heartbeat.mutable_heartbeat();
+  v1::Build build;
+  build.set_state(v1::Build::STATE_FAILED);
+  build.set_exit_code(3);
+  Answer(
+      {queued, heartbeat, OutputEvent(kStderr, "a\n"), FinishedEvent(build)});
+  const ProgramResult result = RunProgram(Build({"--format=json", "."}));
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_EQ(result.out,
+            R"({"name":"builds/1","sequence":"1","queued":{"position":2}})"
+            "\n"
+            R"({"name":"builds/1","sequence":"2","output":{)"
+            R"("stream":"STREAM_STDERR","data":"YQo="}})"
+            "\n"
+            R"({"name":"builds/1","sequence":"3","finished":{"build":{)"
+            R"("state":"STATE_FAILED","exitCode":3}}})"
+            "\n");
+  EXPECT_THAT(result.err, IsEmpty());
+}
+
+TEST_F(BuildCommandTest, QueuePositionsAreForTerminalsOnly) {
+  v1::BuildEvent queued;
+  queued.mutable_queued()->set_position(2);
+  v1::BuildEvent started;
+  started.mutable_started();
+  Answer({queued, started, OutputEvent(kStdout, "out\n"),
+          FinishedEvent(v1::Build::STATE_SUCCEEDED)});
+  ProgramResult result = RunProgram(Build());
+  EXPECT_EQ(result.out, "out\n");
+  EXPECT_THAT(result.err, IsEmpty());
+
+  Invocation invocation = Build();
+  invocation.program = "/usr/bin/script";
+  invocation.arguments = {"-qec", CONTAINER_BUILDER " build .", "/dev/null"};
+  result = RunProgram(invocation);
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.out,
+            "\rcontainer-builder: queued, position 2\x1b[K\r\x1b[Kout\r\n");
+}
+
 TEST_F(BuildCommandTest, RefusalsExitWith64AndTheirCode) {
   for (int code = 1; code <= 16; ++code) {
     service_.build = [code](const auto&, auto&, auto&) {
-      return grpc::Status(static_cast<grpc::StatusCode>(code), "no");
+      return Refusal(static_cast<grpc::StatusCode>(code), "no", "REASON", "f",
+                     "d");
     };
     EXPECT_EQ(RunProgram(Build()).exit_code, 64 + code);
   }
 }
 
-TEST_F(BuildCommandTest, StreamThatBreaksOff) {
-  Answer({OutputEvent(kStdout, "begun")});
-  ProgramResult result = RunProgram(Build());
-  EXPECT_EQ(result.exit_code, 66);
-  EXPECT_EQ(result.out, "begun");
-  EXPECT_THAT(result.err, StartsWith("container-builder: lost the build: "));
+// A build that is joined again wherever it is cut.
+TEST_F(BuildCommandTest, ALostConnectionIsInvisible) {
+  const auto send_after = [](BuildWriter& writer, std::int64_t sequence) {
+    for (auto i = sequence; i < 26; ++i) {
+      Send(writer, OutputEvent(i % 2 == 0 ? kStdout : kStderr,
+                               std::string(1000, static_cast<char>('a' + i))));
+    }
+    Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
+    return grpc::Status::OK;
+  };
+  service_.build = [&](const auto&, auto&, BuildWriter& writer) {
+    return send_after(writer, 0);
+  };
+  service_.watch_build = [&](const v1::WatchBuildRequest& request, auto&,
+                             BuildWriter& writer) {
+    return send_after(writer, request.after_sequence());
+  };
+  const ProgramResult whole = RunProgram(Build());
+  EXPECT_THAT(whole.out, SizeIs(13'000));
+  EXPECT_THAT(whole.err, SizeIs(13'000));
 
+  const CuttingProxy proxy(service_.socket_path(), {100, 5000, 2500, 0, 9999});
+  Invocation invocation = Build();
+  invocation.environment["CONTAINER_BUILDER_ADDRESS"] = proxy.address();
+  const ProgramResult cut = RunProgram(invocation);
+  EXPECT_EQ(cut.exit_code, 0);
+  EXPECT_TRUE(cut.out == whole.out);
+  EXPECT_TRUE(cut.err == whole.err);
+  EXPECT_GE(proxy.connections(), 6);
+}
+
+TEST_F(BuildCommandTest, ServiceThatIsGoneForGood) {
   service_.build = [](const auto&, auto&, BuildWriter& writer) {
     Send(writer, OutputEvent(kStdout, "begun"));
     return grpc::Status(grpc::StatusCode::UNAVAILABLE, "going down");
   };
-  result = RunProgram(Build());
+  service_.watch_build = [](const auto&, auto&, auto&) {
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "still down");
+  };
+  const ProgramResult result = RunProgram(Build({"--linger=1s", "."}));
   EXPECT_EQ(result.exit_code, 78);
-  EXPECT_EQ(result.err, "container-builder: lost the build: going down\n");
+  EXPECT_EQ(result.out, "begun");
+  EXPECT_EQ(result.err,
+            "container-builder: lost the build: still down\n"
+            "container-builder: to join it again: container-builder watch "
+            "builds/1 --after 1\n");
+}
+
+TEST_F(BuildCommandTest, BuildThatIsGoneWhenItIsJoinedAgain) {
+  Answer({OutputEvent(kStdout, "begun")});
+  service_.watch_build = [](const auto&, auto&, auto&) {
+    return Refusal(grpc::StatusCode::NOT_FOUND, "no such build",
+                   "BUILD_NOT_FOUND", "name", "d");
+  };
+  const ProgramResult result = RunProgram(Build());
+  EXPECT_EQ(result.exit_code, 69);
+  EXPECT_EQ(result.out, "begun");
+  EXPECT_THAT(result.err,
+              StartsWith("container-builder: lost the build: no such build\n"));
 }
 
 TEST_F(BuildCommandTest, NobodyListens) {
@@ -291,7 +460,6 @@ TEST_F(BuildCommandTest, AddressFlagOutweighsTheEnvironment) {
 
 TEST_F(BuildCommandTest, InterruptCancelsTheBuild) {
   for (const int signal : {SIGINT, SIGTERM}) {
-    caller_gone_ = {};
     AnswerForever("ready ");
     Program program(Build());
     program.WaitForOut("ready");
@@ -300,13 +468,25 @@ TEST_F(BuildCommandTest, InterruptCancelsTheBuild) {
     EXPECT_EQ(program.err(),
               "container-builder: cancelling; press Ctrl-C again to leave at "
               "once\n");
-    EXPECT_TRUE(CallerGone());
+    EXPECT_TRUE(cancelled_);
   }
+}
+
+TEST_F(BuildCommandTest, CancelThatIsRefusedIsTold) {
+  AnswerForever("ready ");
+  service_.cancel_build = [](const auto&, auto&, auto&) {
+    return grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "not yours");
+  };
+  Program program(Build());
+  program.WaitForOut("ready");
+  program.Signal(SIGINT);
+  EXPECT_EQ(program.Wait(), 130);
+  EXPECT_THAT(program.err(), HasSubstr("container-builder: the build may go "
+                                       "on: not yours\n"));
 }
 
 TEST_F(BuildCommandTest, SecondInterruptLeavesAtOnce) {
   for (const int signal : {SIGINT, SIGTERM}) {
-    caller_gone_ = {};
     // More than a pipe holds, so that it is stuck in this when the rest is
     // not read.
     AnswerForever(std::string(256 * 1024, 'x'));
@@ -314,9 +494,10 @@ TEST_F(BuildCommandTest, SecondInterruptLeavesAtOnce) {
     program.WaitForOut("x");
     program.Signal(SIGINT);
     program.WaitForErr("again");
+    cancel_called_.acquire();
     program.Signal(signal);
     EXPECT_EQ(program.WaitUnread(), 128 + signal);
-    EXPECT_TRUE(CallerGone());
+    EXPECT_TRUE(cancelled_);
   }
 }
 
@@ -345,7 +526,7 @@ TEST_F(BuildCommandTest, ClosedOutputCancelsTheBuild) {
   program.CloseOut();
   EXPECT_EQ(program.Wait(), 128 + SIGPIPE);
   EXPECT_THAT(program.err(), IsEmpty());
-  EXPECT_TRUE(CallerGone());
+  EXPECT_TRUE(cancelled_);
 }
 
 TEST_F(BuildCommandTest, OutputThatCannotBeWrittenCancelsTheBuild) {
@@ -358,7 +539,7 @@ TEST_F(BuildCommandTest, OutputThatCannotBeWrittenCancelsTheBuild) {
   EXPECT_EQ(result.err,
             "container-builder: cannot write the output: No space left on "
             "device\n");
-  EXPECT_TRUE(CallerGone());
+  EXPECT_TRUE(cancelled_);
 }
 
 TEST_F(BuildCommandTest, OutputThatIsClosedCancelsTheBuild) {
@@ -371,7 +552,7 @@ TEST_F(BuildCommandTest, OutputThatIsClosedCancelsTheBuild) {
   EXPECT_EQ(result.err,
             "container-builder: cannot write the output: Bad file "
             "descriptor\n");
-  EXPECT_TRUE(CallerGone());
+  EXPECT_TRUE(cancelled_);
 }
 
 TEST_F(BuildCommandTest, WrongUsageAsksTheServiceForNothing) {
@@ -390,6 +571,16 @@ TEST_F(BuildCommandTest, WrongUsageAsksTheServiceForNothing) {
                                              {"--nope", "."},
                                              {"-x", "."},
                                              {".", "--tag"},
+                                             {"--priority=high", "."},
+                                             {"--timeout=0s", "."},
+                                             {"--queue-ttl=-1s", "."},
+                                             {"--timeout=soon", "."},
+                                             {"--linger=inf", "."},
+                                             {"--detach", "--linger=1s", "."},
+                                             {"--build-annotation=a", "."},
+                                             {"--build-annotation==a", "."},
+                                             {"--format=yaml", "."},
+                                             {"--annotation=a=b", "."},
                                              {"--no-cache=maybe", "."},
                                              {"--address=x", "."}}) {
     SCOPED_TRACE(testing::PrintToString(arguments));
@@ -408,6 +599,7 @@ TEST_F(BuildCommandTest, Help) {
     EXPECT_EQ(result.exit_code, 0);
     EXPECT_THAT(result.out, StartsWith("Usage: container-builder"));
     EXPECT_THAT(result.out, HasSubstr("--cache-from list"));
+    EXPECT_THAT(result.out, HasSubstr("--queue-ttl string"));
     EXPECT_THAT(result.err, IsEmpty());
   }
 }

@@ -52,7 +52,38 @@ TEST(UsageTest, WrongUsageExitsWith2) {
   }
 }
 
+TEST(UsageTest, EveryCommandHasHelp) {
+  const std::string help = RunCli({"--help"}).out;
+  for (const std::string command : {"args", "build", "cancel", "delete", "get",
+                                    "health", "list", "watch"}) {
+    SCOPED_TRACE(command);
+    EXPECT_THAT(help, HasSubstr("\n  " + command + " "));
+    for (const char* flag : {"--help", "-h"}) {
+      const ProgramResult result = RunCli({command, flag});
+      EXPECT_EQ(result.exit_code, 0);
+      EXPECT_THAT(result.out, StartsWith("Usage: container-builder "
+                                         "[--address=ADDRESS] " +
+                                         command));
+      EXPECT_THAT(result.out, HasSubstr("\nExit code: "));
+      EXPECT_THAT(result.err, IsEmpty());
+    }
+    const ProgramResult result = RunCli({command, "--halp"});
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, HasSubstr("did you mean --help?"));
+    EXPECT_THAT(result.err,
+                HasSubstr("see: container-builder " + command + " --help\n"));
+  }
+}
+
 TEST(UsageTest, SuggestsTheNearest) {
+  EXPECT_THAT(RunCli({"wach"}).err, HasSubstr("did you mean watch?"));
+  EXPECT_THAT(RunCli({"lst"}).err, HasSubstr("did you mean list?"));
+  EXPECT_THAT(RunCli({"list", "--stat=queued"}).err,
+              HasSubstr("did you mean --state?"));
+  EXPECT_THAT(RunCli({"list", "--state=runing"}).err,
+              HasSubstr("did you mean running?"));
+  EXPECT_THAT(RunCli({"build", "--detatch", "."}).err,
+              HasSubstr("did you mean --detach?"));
   EXPECT_THAT(RunCli({"biuld", "."}).err, HasSubstr("did you mean build?"));
   EXPECT_THAT(RunCli({"--adress=x", "build"}).err,
               HasSubstr("did you mean --address?"));

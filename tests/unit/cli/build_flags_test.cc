@@ -161,7 +161,7 @@ const std::vector<SplitCase>& SplitCases() {
 TEST(SplitCommandLineTest, SplitsAsPflagDoes) {
   for (const SplitCase& expected : SplitCases()) {
     SCOPED_TRACE(testing::PrintToString(expected.given));
-    const auto line = SplitCommandLine(expected.given, kOwnFlags);
+    const auto line = SplitBuildCommandLine(expected.given, kOwnFlags);
     if (!expected.error.empty()) {
       EXPECT_THAT(line, StatusIs(absl::StatusCode::kInvalidArgument,
                                  StartsWith(expected.error)));
@@ -182,7 +182,7 @@ TEST(SplitCommandLineTest, KnowsEveryFlagOfTheTable) {
     const bool is_switch = flag.kind == NerdctlBuildFlag::Kind::kSwitch;
     Words words = {"--" + std::string(flag.name)};
     if (!is_switch) words.push_back("value");
-    const auto line = SplitCommandLine(words, {});
+    const auto line = SplitBuildCommandLine(words, {});
     ASSERT_THAT(line, IsOk());
     ASSERT_EQ(line->flags.size(), 1u);
     EXPECT_EQ(line->flags[0].flag.name, flag.name);
@@ -192,26 +192,26 @@ TEST(SplitCommandLineTest, KnowsEveryFlagOfTheTable) {
 }
 
 TEST(SplitCommandLineTest, SuggestsTheNearestFlag) {
-  EXPECT_THAT(SplitCommandLine(Words{"--no_cache"}, {}),
+  EXPECT_THAT(SplitBuildCommandLine(Words{"--no_cache"}, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "unknown flag: --no_cache; did you mean --no-cache?"));
-  EXPECT_THAT(SplitCommandLine(Words{"--wholly-other"}, {}),
+  EXPECT_THAT(SplitBuildCommandLine(Words{"--wholly-other"}, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "unknown flag: --wholly-other"));
-  EXPECT_THAT(SplitCommandLine(Words{"--address=a"}, {}),
+  EXPECT_THAT(SplitBuildCommandLine(Words{"--address=a"}, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("before the command")));
 }
 
 TEST(IsOnTest, TheLastOneCounts) {
-  EXPECT_FALSE(IsOn(*SplitCommandLine(Words{"."}, kOwnFlags), "help"));
-  EXPECT_TRUE(IsOn(*SplitCommandLine(Words{"-h"}, kOwnFlags), "help"));
-  EXPECT_FALSE(
-      IsOn(*SplitCommandLine(Words{"-h", "--help=false"}, kOwnFlags), "help"));
+  EXPECT_FALSE(IsOn(*SplitBuildCommandLine(Words{"."}, kOwnFlags), "help"));
+  EXPECT_TRUE(IsOn(*SplitBuildCommandLine(Words{"-h"}, kOwnFlags), "help"));
+  EXPECT_FALSE(IsOn(
+      *SplitBuildCommandLine(Words{"-h", "--help=false"}, kOwnFlags), "help"));
 }
 
 absl::StatusOr<v1::BuildOptions> Options(const Words& words) {
-  const auto line = SplitCommandLine(words, kOwnFlags);
+  const auto line = SplitBuildCommandLine(words, kOwnFlags);
   if (!line.ok()) return line.status();
   const std::map<std::string, std::string> environment = {{"SET", "a=b"},
                                                           {"EMPTY", ""}};

@@ -51,5 +51,19 @@ TEST(ErrorInfoTest, ViolationsWithoutReason) {
   EXPECT_EQ(read->field_violations[0].field, "spec");
 }
 
+TEST(ErrorInfoTest, RetryDelay) {
+  errors::v1::RetryInfo retry;
+  retry.mutable_retry_delay()->set_seconds(1);
+  retry.mutable_retry_delay()->set_nanos(500'000'000);
+  absl::Status status = absl::UnavailableError("draining");
+  status.SetPayload("type.googleapis.com/google.rpc.RetryInfo",
+                    absl::Cord(retry.SerializeAsString()));
+
+  const auto read = GetErrorInfo(status);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_THAT(read->reason, IsEmpty());
+  EXPECT_EQ(read->retry_delay, absl::Milliseconds(1500));
+}
+
 }  // namespace
 }  // namespace containerbuilder::client

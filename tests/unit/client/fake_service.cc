@@ -21,21 +21,80 @@ FakeService::~FakeService() {
   server_->Shutdown(std::chrono::system_clock::now());
 }
 
+bool BuildWriter::Write(v1::BuildEvent event) {
+  if (event.name().empty()) event.set_name(name_);
+  if (!event.has_heartbeat()) {
+    if (event.sequence() == 0) event.set_sequence(sequence_ + 1);
+    sequence_ = event.sequence();
+  }
+  return write_(event);
+}
+
 grpc::Status FakeService::Health(grpc::ServerContext*, const v1::HealthRequest*,
                                  v1::HealthResponse* response) {
-  return health.get()(*response);
+  return health(*response);
 }
 
 grpc::Status FakeService::ConstructArgs(grpc::ServerContext*,
                                         const v1::ConstructArgsRequest* request,
                                         v1::ConstructArgsResponse* response) {
-  return construct_args.get()(*request, *response);
+  return construct_args(*request, *response);
 }
 
 grpc::Status FakeService::Build(grpc::ServerContext* context,
                                 const v1::BuildRequest* request,
-                                BuildWriter* writer) {
-  return build.get()(*request, *context, *writer);
+                                grpc::ServerWriter<v1::BuildResponse>* writer) {
+  BuildWriter events(
+      [writer](const v1::BuildEvent& event) {
+        v1::BuildResponse response;
+        *response.mutable_event() = event;
+        return writer->Write(response);
+      },
+      "builds/1", 0);
+  return build(*request, *context, events);
+}
+
+grpc::Status FakeService::WatchBuild(
+    grpc::ServerContext* context, const v1::WatchBuildRequest* request,
+    grpc::ServerWriter<v1::WatchBuildResponse>* writer) {
+  BuildWriter events(
+      [writer](const v1::BuildEvent& event) {
+        v1::WatchBuildResponse response;
+        *response.mutable_event() = event;
+        return writer->Write(response);
+      },
+      request->name(), request->after_sequence());
+  return watch_build(*request, *context, events);
+}
+
+grpc::Status FakeService::CreateBuild(grpc::ServerContext*,
+                                      const v1::CreateBuildRequest* request,
+                                      v1::CreateBuildResponse* response) {
+  return create_build(*request, *response);
+}
+
+grpc::Status FakeService::GetBuild(grpc::ServerContext*,
+                                   const v1::GetBuildRequest* request,
+                                   v1::GetBuildResponse* response) {
+  return get_build(*request, *response);
+}
+
+grpc::Status FakeService::ListBuilds(grpc::ServerContext*,
+                                     const v1::ListBuildsRequest* request,
+                                     v1::ListBuildsResponse* response) {
+  return list_builds(*request, *response);
+}
+
+grpc::Status FakeService::CancelBuild(grpc::ServerContext* context,
+                                      const v1::CancelBuildRequest* request,
+                                      v1::CancelBuildResponse* response) {
+  return cancel_build(*request, *context, *response);
+}
+
+grpc::Status FakeService::DeleteBuild(grpc::ServerContext*,
+                                      const v1::DeleteBuildRequest* request,
+                                      v1::DeleteBuildResponse*) {
+  return delete_build(*request);
 }
 
 v1::BuildEvent OutputEvent(v1::BuildOutput::Stream stream,
@@ -59,9 +118,7 @@ v1::BuildEvent FinishedEvent(v1::Build::State state) {
 }
 
 bool Send(BuildWriter& writer, const v1::BuildEvent& event) {
-  v1::BuildResponse response;
-  *response.mutable_event() = event;
-  return writer.Write(response);
+  return writer.Write(event);
 }
 
 grpc::Status Refusal(grpc::StatusCode code, const std::string& message,

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -16,7 +17,25 @@
 
 namespace containerbuilder::test_support {
 
-using BuildWriter = grpc::ServerWriter<v1::BuildResponse>;
+// Sends the events of one call, of Build or of WatchBuild.
+class BuildWriter {
+ public:
+  // Events without a name are of that build, and those without a sequence
+  // follow `after_sequence` and each other; heartbeats have none.
+  BuildWriter(std::function<bool(const v1::BuildEvent&)> write,
+              std::string name, std::int64_t after_sequence)
+      : write_(std::move(write)),
+        name_(std::move(name)),
+        sequence_(after_sequence) {}
+
+  // False when the caller has gone away.
+  bool Write(v1::BuildEvent event);
+
+ private:
+  const std::function<bool(const v1::BuildEvent&)> write_;
+  const std::string name_;
+  std::int64_t sequence_;
+};
 
 // What a test assigns and the service's threads call.
 template <typename Signature>
@@ -28,9 +47,16 @@ class Answer {
     function_ = std::move(function);
     return *this;
   }
-  std::function<Signature> get() const {
-    const std::lock_guard lock(mutex_);
-    return function_;
+  // UNIMPLEMENTED where the test said nothing.
+  template <typename... Arguments>
+  grpc::Status operator()(Arguments&... arguments) const {
+    std::function<Signature> function;
+    {
+      const std::lock_guard lock(mutex_);
+      function = function_;
+    }
+    return function ? function(arguments...)
+                    : grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "");
   }
 
  private:
@@ -39,7 +65,6 @@ class Answer {
 };
 
 // A gRPC service on a unix socket of its own that answers what the test says.
-// Set the answers before the first call.
 class FakeService final : public v1::ContainerBuilder::Service {
  public:
   FakeService();
@@ -55,6 +80,19 @@ class FakeService final : public v1::ContainerBuilder::Service {
   Answer<grpc::Status(const v1::BuildRequest&, grpc::ServerContext&,
                       BuildWriter&)>
       build;
+  Answer<grpc::Status(const v1::WatchBuildRequest&, grpc::ServerContext&,
+                      BuildWriter&)>
+      watch_build;
+  Answer<grpc::Status(const v1::CreateBuildRequest&, v1::CreateBuildResponse&)>
+      create_build;
+  Answer<grpc::Status(const v1::GetBuildRequest&, v1::GetBuildResponse&)>
+      get_build;
+  Answer<grpc::Status(const v1::ListBuildsRequest&, v1::ListBuildsResponse&)>
+      list_builds;
+  Answer<grpc::Status(const v1::CancelBuildRequest&, grpc::ServerContext&,
+                      v1::CancelBuildResponse&)>
+      cancel_build;
+  Answer<grpc::Status(const v1::DeleteBuildRequest&)> delete_build;
 
  private:
   grpc::Status Health(grpc::ServerContext* context,
@@ -65,7 +103,25 @@ class FakeService final : public v1::ContainerBuilder::Service {
                              v1::ConstructArgsResponse* response) override;
   grpc::Status Build(grpc::ServerContext* context,
                      const v1::BuildRequest* request,
-                     BuildWriter* writer) override;
+                     grpc::ServerWriter<v1::BuildResponse>* writer) override;
+  grpc::Status WatchBuild(
+      grpc::ServerContext* context, const v1::WatchBuildRequest* request,
+      grpc::ServerWriter<v1::WatchBuildResponse>* writer) override;
+  grpc::Status CreateBuild(grpc::ServerContext* context,
+                           const v1::CreateBuildRequest* request,
+                           v1::CreateBuildResponse* response) override;
+  grpc::Status GetBuild(grpc::ServerContext* context,
+                        const v1::GetBuildRequest* request,
+                        v1::GetBuildResponse* response) override;
+  grpc::Status ListBuilds(grpc::ServerContext* context,
+                          const v1::ListBuildsRequest* request,
+                          v1::ListBuildsResponse* response) override;
+  grpc::Status CancelBuild(grpc::ServerContext* context,
+                           const v1::CancelBuildRequest* request,
+                           v1::CancelBuildResponse* response) override;
+  grpc::Status DeleteBuild(grpc::ServerContext* context,
+                           const v1::DeleteBuildRequest* request,
+                           v1::DeleteBuildResponse* response) override;
 
   TempDir folder_;
   std::unique_ptr<grpc::Server> server_;

@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <future>
 #include <memory>
@@ -12,17 +15,22 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "containerbuilder/client/client.h"
 #include "containerbuilder/client/error_info.h"
 #include "support/status_matchers.h"
 #include "support/temp_dir.h"
+#include "unit/client/cutting_proxy.h"
+#include "unit/client/fake_platform.h"
 #include "unit/client/fake_service.h"
 
 namespace containerbuilder::client {
 namespace {
 
 using test_support::BuildWriter;
+using test_support::CuttingProxy;
+using test_support::FakePlatform;
 using test_support::FakeService;
 using test_support::FinishedEvent;
 using test_support::HasReason;
@@ -37,6 +45,12 @@ using ::testing::Pair;
 using ::testing::SizeIs;
 
 constexpr auto kStdout = v1::BuildOutput::STREAM_STDOUT;
+
+// A client whose streams are one call.
+Client OneCallClient(const std::string& address) {
+  return Client(
+      ClientOptions{.address = address, .resume_limit = absl::ZeroDuration()});
+}
 
 // Runs until the caller has gone away.
 grpc::Status WaitForCancel(grpc::ServerContext& context, BuildWriter& writer) {
@@ -147,7 +161,7 @@ TEST(GrpcConnectionTest, DestroyedStreamCancelsTheCall) {
     return status;
   };
   {
-    Client client(ClientOptions{.address = service.address()});
+    Client client = OneCallClient(service.address());
     BuildStream stream = client.Build(v1::BuildRequest());
     EXPECT_THAT(*stream.begin(), IsOk());
   }
@@ -161,7 +175,7 @@ TEST(GrpcConnectionTest, StreamThatIsNeverReadStartsNothing) {
     called = true;
     return grpc::Status::OK;
   };
-  Client client(ClientOptions{.address = service.address()});
+  Client client = OneCallClient(service.address());
   { const BuildStream stream = client.Build(v1::BuildRequest()); }
   EXPECT_FALSE(called);
 }
@@ -171,7 +185,7 @@ TEST(GrpcConnectionTest, CancelBeforeTheFirstElement) {
   service.build = [](const auto&, auto& context, auto& writer) {
     return WaitForCancel(context, writer);
   };
-  Client client(ClientOptions{.address = service.address()});
+  Client client = OneCallClient(service.address());
   BuildStream stream = client.Build(v1::BuildRequest());
   stream.Cancel();
   EXPECT_THAT(*stream.begin(), StatusIs(absl::StatusCode::kCancelled));
@@ -182,7 +196,7 @@ TEST(GrpcConnectionTest, CancelFromAnotherThreadAtAnyTime) {
   service.build = [](const auto&, auto& context, auto& writer) {
     return WaitForCancel(context, writer);
   };
-  Client client(ClientOptions{.address = service.address()});
+  Client client = OneCallClient(service.address());
   for (int i = 0; i < 50; ++i) {
     BuildStream stream = client.Build(v1::BuildRequest());
     std::jthread canceller([&stream] { stream.Cancel(); });
@@ -198,7 +212,7 @@ TEST(GrpcConnectionTest, CancelAfterTheEnd) {
     Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
     return grpc::Status::OK;
   };
-  Client client(ClientOptions{.address = service.address()});
+  Client client = OneCallClient(service.address());
   BuildStream stream = client.Build(v1::BuildRequest());
   for (const auto& event : stream) EXPECT_THAT(event, IsOk());
   stream.Cancel();
@@ -236,11 +250,17 @@ TEST(GrpcConnectionTest, NobodyListens) {
   Client waiting(
       ClientOptions{.address = address, .timeout = absl::Milliseconds(50)});
   EXPECT_THAT(waiting.Health(), StatusIs(absl::StatusCode::kDeadlineExceeded));
-  EXPECT_THAT(*waiting.Build(v1::BuildRequest()).begin(),
+  EXPECT_THAT(*OneCallClient(address).Build(v1::BuildRequest()).begin(),
               StatusIs(absl::StatusCode::kUnavailable));
 
   Client impatient(ClientOptions{.address = address, .wait_for_ready = false});
   EXPECT_THAT(impatient.Health(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(impatient.CancelBuild("builds/1"),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(*impatient.Build(v1::BuildRequest()).begin(),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(*impatient.Watch("builds/1").begin(),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST(GrpcConnectionTest, ABuildIsNeverSentTwice) {
@@ -250,7 +270,7 @@ TEST(GrpcConnectionTest, ABuildIsNeverSentTwice) {
     ++calls;
     return grpc::Status(grpc::StatusCode::UNAVAILABLE, "draining");
   };
-  Client client(ClientOptions{.address = service.address()});
+  Client client = OneCallClient(service.address());
   EXPECT_THAT(*client.Build(v1::BuildRequest()).begin(),
               StatusIs(absl::StatusCode::kUnavailable, "draining"));
   EXPECT_EQ(calls, 1);
@@ -261,7 +281,7 @@ TEST(GrpcConnectionTest, ServiceThatGoesAwayEndsTheStream) {
   service->build = [](const auto&, auto& context, auto& writer) {
     return WaitForCancel(context, writer);
   };
-  Client client(ClientOptions{.address = service->address()});
+  Client client = OneCallClient(service->address());
   BuildStream stream = client.Build(v1::BuildRequest());
   BuildStream::Iterator it = stream.begin();
   EXPECT_THAT(*it, IsOk());
@@ -269,6 +289,269 @@ TEST(GrpcConnectionTest, ServiceThatGoesAwayEndsTheStream) {
   absl::Status last;
   for (; it != stream.end(); ++it) last = it->status();
   EXPECT_FALSE(last.ok());
+}
+
+TEST(GrpcConnectionTest, AnswersOfTheBuildsCalls) {
+  FakeService service;
+  service.create_build = [](const v1::CreateBuildRequest& request,
+                            v1::CreateBuildResponse& response) {
+    response.mutable_build()->set_name("builds/" + request.request_id());
+    return grpc::Status::OK;
+  };
+  service.get_build = [](const v1::GetBuildRequest& request,
+                         v1::GetBuildResponse& response) {
+    response.mutable_build()->set_name(request.name());
+    return grpc::Status::OK;
+  };
+  service.list_builds = [](const v1::ListBuildsRequest& request,
+                           v1::ListBuildsResponse& response) {
+    response.add_builds()->set_name("builds/" + request.page_token());
+    if (request.page_token().empty()) response.set_next_page_token("2");
+    return grpc::Status::OK;
+  };
+  service.cancel_build = [](const v1::CancelBuildRequest& request, auto&,
+                            v1::CancelBuildResponse& response) {
+    response.mutable_build()->set_name(request.name());
+    return grpc::Status::OK;
+  };
+  service.delete_build = [](const v1::DeleteBuildRequest& request) {
+    EXPECT_EQ(request.name(), "builds/1");
+    return grpc::Status::OK;
+  };
+  service.watch_build = [](const v1::WatchBuildRequest& request, auto&,
+                           BuildWriter& writer) {
+    EXPECT_EQ(request.after_sequence(), 41);
+    Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
+    return grpc::Status::OK;
+  };
+  Client client(ClientOptions{.address = service.address()});
+
+  v1::CreateBuildRequest request;
+  request.set_request_id("1");
+  for (const auto& build :
+       {client.CreateBuild(request), client.GetBuild("builds/1"),
+        client.CancelBuild("builds/1")}) {
+    ASSERT_THAT(build, IsOk());
+    EXPECT_EQ(build->name(), "builds/1");
+  }
+  EXPECT_THAT(client.DeleteBuild("builds/1"), IsOk());
+  std::vector<std::string> names;
+  for (const auto& build : client.ListBuilds()) {
+    names.push_back(build.value().name());
+  }
+  EXPECT_THAT(names, ElementsAre("builds/", "builds/2"));
+  for (const auto& event : client.Watch("builds/1", 41)) {
+    ASSERT_THAT(event, IsOk());
+    EXPECT_EQ(event->sequence(), 42);
+  }
+}
+
+// How often a service that is Unavailable for the first `failures` calls is
+// called, and what the client gets.
+class RepeatTest : public testing::Test {
+ protected:
+  RepeatTest() {
+    service_.health = [this](auto&) { return Next(); };
+    service_.construct_args = [this](auto&, auto&) { return Next(); };
+    service_.create_build = [this](auto&, auto&) { return Next(); };
+    service_.get_build = [this](auto&, auto&) { return Next(); };
+    service_.list_builds = [this](auto&, auto&) { return Next(); };
+    service_.cancel_build = [this](auto&, auto&, auto&) { return Next(); };
+    service_.delete_build = [this](auto&) { return Next(); };
+  }
+
+  grpc::Status Next() {
+    return ++calls_ <= failures_ ? error_ : grpc::Status::OK;
+  }
+
+  absl::Status Call(const std::string& what) {
+    calls_ = 0;
+    v1::CreateBuildRequest request;
+    if (what == "Health") return client_.Health().status();
+    if (what == "ConstructArgs") return client_.ConstructArgs({}).status();
+    if (what == "CreateBuild") return client_.CreateBuild(request).status();
+    request.set_request_id("1");
+    if (what == "CreateBuild 1") return client_.CreateBuild(request).status();
+    if (what == "GetBuild") return client_.GetBuild("builds/1").status();
+    if (what == "ListBuilds") return client_.ListBuildsPage({}).status();
+    if (what == "CancelBuild") return client_.CancelBuild("builds/1").status();
+    return client_.DeleteBuild("builds/1");
+  }
+
+  FakeService service_;
+  const std::shared_ptr<FakePlatform> platform_ =
+      std::make_shared<FakePlatform>();
+  Client client_{
+      ClientOptions{.address = service_.address(), .platform = platform_}};
+  std::atomic<int> calls_ = 0;
+  int failures_ = 0;
+  grpc::Status error_ = {grpc::StatusCode::UNAVAILABLE, "down"};
+};
+
+constexpr const char* kRepeatable[] = {"Health",      "ConstructArgs",
+                                       "GetBuild",    "ListBuilds",
+                                       "CancelBuild", "CreateBuild 1"};
+
+TEST_F(RepeatTest, CallsThatMayBeRepeatedAre) {
+  failures_ = 3;
+  for (const char* what : kRepeatable) {
+    SCOPED_TRACE(what);
+    EXPECT_THAT(Call(what), IsOk());
+    EXPECT_EQ(calls_, 4);
+  }
+}
+
+TEST_F(RepeatTest, OthersAreNot) {
+  failures_ = 1;
+  for (const char* what : {"CreateBuild", "DeleteBuild"}) {
+    EXPECT_THAT(Call(what), StatusIs(absl::StatusCode::kUnavailable, "down"));
+    EXPECT_EQ(calls_, 1);
+  }
+}
+
+TEST_F(RepeatTest, ForAsLongAsTheTimeout) {
+  failures_ = 1000;
+  const auto start = platform_->Now();
+  EXPECT_THAT(Call("GetBuild"),
+              StatusIs(absl::StatusCode::kUnavailable, "down"));
+  EXPECT_GT(calls_, 5);
+  EXPECT_LE(absl::FromChrono(platform_->Now() - start), absl::Seconds(30));
+}
+
+TEST_F(RepeatTest, OtherCodesAreAnswers) {
+  failures_ = 1;
+  for (const auto code :
+       {grpc::StatusCode::NOT_FOUND, grpc::StatusCode::INTERNAL,
+        grpc::StatusCode::UNKNOWN, grpc::StatusCode::ABORTED}) {
+    error_ = {code, "no"};
+    for (const char* what : kRepeatable) {
+      EXPECT_FALSE(Call(what).ok());
+      EXPECT_EQ(calls_, 1);
+    }
+  }
+}
+
+TEST_F(RepeatTest, AReasonOfTheServiceIsAnAnswer) {
+  failures_ = 1;
+  error_ = Refusal(grpc::StatusCode::UNAVAILABLE, "no", "OTHER", "f", "d");
+  EXPECT_THAT(Call("GetBuild"), HasReason("OTHER"));
+  error_ = Refusal(grpc::StatusCode::UNAVAILABLE, "no", "DRAINING", "f", "d");
+  EXPECT_THAT(Call("GetBuild"), IsOk());
+}
+
+TEST(GrpcConnectionTest, CancelBuildHasNoTimeoutOnceItIsReached) {
+  FakeService service;
+  service.cancel_build = [](const auto&, grpc::ServerContext& context, auto&) {
+    // What a deadline leaves: longer than any timeout, or none at all.
+    EXPECT_GT(context.deadline(),
+              std::chrono::system_clock::now() + std::chrono::hours(24));
+    return grpc::Status::OK;
+  };
+  Client client(ClientOptions{.address = service.address(),
+                              .timeout = absl::Seconds(30)});
+  EXPECT_THAT(client.CancelBuild("builds/1"), IsOk());
+
+  service.cancel_build = [](const auto&, grpc::ServerContext& context, auto&) {
+    while (!context.IsCancelled()) std::this_thread::yield();
+    return grpc::Status::OK;
+  };
+  EXPECT_THAT(client.CancelBuild("builds/1", absl::Milliseconds(50)),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+}
+
+TEST(GrpcConnectionTest, CancelOfAResumingStreamStopsTheBuild) {
+  FakeService service;
+  std::promise<void> cancelled;
+  std::shared_future<void> is_cancelled = cancelled.get_future().share();
+  service.build = [&](const auto&, auto&, BuildWriter& writer) {
+    Send(writer, OutputEvent(kStdout, "a"));
+    is_cancelled.wait();
+    Send(writer, FinishedEvent(v1::Build::STATE_CANCELLED));
+    return grpc::Status::OK;
+  };
+  service.cancel_build = [&](const v1::CancelBuildRequest& request, auto&,
+                             auto&) {
+    EXPECT_EQ(request.name(), "builds/1");
+    cancelled.set_value();
+    return grpc::Status::OK;
+  };
+  Client client(ClientOptions{.address = service.address()});
+  BuildStream stream = client.Build(v1::BuildRequest());
+  std::vector<absl::Status> elements;
+  for (const auto& event : stream) {
+    elements.push_back(event.status());
+    if (event.ok() && event->has_output()) stream.Cancel();
+  }
+  EXPECT_THAT(elements, ElementsAre(IsOk(), IsOk(),
+                                    StatusIs(absl::StatusCode::kCancelled)));
+}
+
+// A service whose one build is always the same, behind connections that break.
+class BrokenConnectionTest : public testing::Test {
+ protected:
+  static constexpr int kOutputs = 8;
+
+  BrokenConnectionTest() {
+    service_.build = [](const auto&, auto&, BuildWriter& writer) {
+      SendAfter(writer, 0);
+      return grpc::Status::OK;
+    };
+    service_.watch_build = [](const v1::WatchBuildRequest& request, auto&,
+                              BuildWriter& writer) {
+      SendAfter(writer, request.after_sequence());
+      return grpc::Status::OK;
+    };
+  }
+
+  static std::string Bytes(int output) {
+    return std::string(3000, static_cast<char>('a' + output));
+  }
+
+  static void SendAfter(BuildWriter& writer, std::int64_t sequence) {
+    for (auto i = sequence; i < kOutputs; ++i) {
+      Send(writer, OutputEvent(kStdout, Bytes(static_cast<int>(i))));
+    }
+    Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
+  }
+
+  static void ExpectWhole(BuildStream stream) {
+    std::string expected;
+    for (int i = 0; i < kOutputs; ++i) expected += Bytes(i);
+    std::string bytes;
+    for (const auto& event : stream) {
+      ASSERT_THAT(event, IsOk());
+      bytes += event->output().data();
+    }
+    EXPECT_TRUE(bytes == expected);
+  }
+
+  FakeService service_;
+};
+
+TEST_F(BrokenConnectionTest, ACutAnywhereIsInvisible) {
+  // Before anything, in the handshake, and in the middle of messages.
+  for (const std::size_t cut : {0, 1, 20, 100, 1000, 3100, 5000, 24000}) {
+    SCOPED_TRACE(cut);
+    const CuttingProxy proxy(service_.socket_path(), {cut});
+    ExpectWhole(Client(ClientOptions{.address = proxy.address()})
+                    .Build(v1::BuildRequest()));
+    EXPECT_GE(proxy.connections(), 2);
+  }
+}
+
+TEST_F(BrokenConnectionTest, ManyCutsInARowAreInvisible) {
+  const CuttingProxy proxy(service_.socket_path(),
+                           {100, 4000, 0, 3500, 200, 7000, 10});
+  ExpectWhole(
+      Client(ClientOptions{.address = proxy.address(), .wait_for_ready = false})
+          .Build(v1::BuildRequest()));
+  EXPECT_GE(proxy.connections(), 8);
+}
+
+TEST_F(BrokenConnectionTest, AWatchIsCutInvisibly) {
+  const CuttingProxy proxy(service_.socket_path(), {5000, 5000});
+  ExpectWhole(
+      Client(ClientOptions{.address = proxy.address()}).Watch("builds/1"));
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
 #ifndef CONTAINERBUILDER_CLIENT_CLIENT_OPTIONS_H_
 #define CONTAINERBUILDER_CLIENT_CLIENT_OPTIONS_H_
 
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
+#include "containerbuilder/client/platform.h"
 
 namespace containerbuilder::client {
 
@@ -11,13 +14,21 @@ namespace containerbuilder::client {
 struct ClientOptions {
   // `unix:///path/to.sock`, `unix:path` or `host:port`.
   std::string address = "unix:///run/container-builder/container-builder.sock";
-  // Per call of Health and ConstructArgs. Build has no deadline of its own:
-  // use BuildPolicy.timeout for that.
+  // Per call that answers once, all of its tries included. Streams have no
+  // deadline of their own: use BuildPolicy.timeout for that.
   absl::Duration timeout = absl::Seconds(30);
-  // Health and ConstructArgs wait, within their timeout, for a service that
-  // does not listen yet. False: they fail at once with UNAVAILABLE, as Build
-  // always does.
+  // Calls wait for a service that does not listen yet: those that answer once
+  // within their timeout, a resuming stream for as long as it would resume.
+  // False: where the first try finds nobody, they fail at once with
+  // UNAVAILABLE.
   bool wait_for_ready = true;
+  // How long a stream tries to get back a connection that it lost, before that
+  // error becomes its last element. Zero: streams do not resume. Unset: as
+  // long as the service lets the build of that stream go on without anybody
+  // (its `linger`), and 60 s where that is not known or has no end.
+  std::optional<absl::Duration> resume_limit = std::nullopt;
+  // Null: this machine.
+  std::shared_ptr<Platform> platform = nullptr;
 };
 
 }  // namespace containerbuilder::client

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 namespace containerbuilder::client {
 
@@ -20,6 +21,8 @@ struct ErrorInfo {
   std::string domain;  // `containerbuilder.v1`
   std::map<std::string, std::string> metadata;
   std::vector<FieldViolation> field_violations;
+  // The least time to wait before the same call may succeed; zero: not told.
+  absl::Duration retry_delay;
 };
 
 // Reads it from a status that Client answered; nothing where the service

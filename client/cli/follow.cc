@@ -1,0 +1,122 @@
+#include "follow.h"
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "commands.h"
+#include "exit_code.h"
+#include "format.h"
+#include "terminal.h"
+
+namespace containerbuilder::cli {
+namespace {
+
+// Where nerdctl's bytes of that stream go.
+int OutputFd(const v1::BuildOutput& output) {
+  return output.stream() == v1::BuildOutput::STREAM_STDERR ? STDERR_FILENO
+                                                           : STDOUT_FILENO;
+}
+
+// nerdctl has told of its own failure already, and to add to its words would
+// make our output differ from nerdctl's.
+bool SpokeForItself(const v1::Build& build) {
+  return build.state() == v1::Build::STATE_SUCCEEDED ||
+         (build.state() == v1::Build::STATE_FAILED &&
+          ExitCode(build) == build.exit_code());
+}
+
+// How far a build is in the queue: on a terminal one line, which is gone when
+// anything else happens; elsewhere nothing, so that the output is nerdctl's.
+class QueueLine {
+ public:
+  void Show(int position) {
+    if (!is_terminal_) return;
+    shown_ = true;
+    Tell(absl::StrCat("\rcontainer-builder: queued, position ", position,
+                      "\x1b[K"));
+  }
+  void Clear() {
+    if (shown_) Tell("\r\x1b[K");
+    shown_ = false;
+  }
+
+ private:
+  static void Tell(const std::string& text) {
+    // There is nobody to tell where this fails.
+    (void)Write(STDERR_FILENO, text);
+  }
+
+  const bool is_terminal_ = ::isatty(STDERR_FILENO) == 1;
+  bool shown_ = false;
+};
+
+std::error_code Print(const v1::BuildEvent& event, bool json) {
+  if (event.has_heartbeat()) return {};
+  if (json) return Write(STDOUT_FILENO, JsonLine(event));
+  if (!event.has_output()) return {};
+  return Write(OutputFd(event.output()), event.output().data());
+}
+
+}  // namespace
+
+int Follow(client::BuildStream& stream, const FollowOptions& options) {
+  QueueLine queue_line;
+  std::string name;
+  std::int64_t last_sequence = 0;
+  std::optional<int> write_failed;
+  std::optional<v1::Build> build;
+  absl::Status status;
+  for (const absl::StatusOr<v1::BuildEvent>& event : stream) {
+    if (!event.ok()) {
+      status = event.status();
+      break;
+    }
+    name = event->name();
+    if (event->has_queued()) {
+      queue_line.Show(event->queued().position());
+    } else if (!event->has_heartbeat()) {
+      queue_line.Clear();
+    }
+    if (!event->has_heartbeat()) last_sequence = event->sequence();
+    if (event->has_finished()) build = event->finished().build();
+    if (write_failed) continue;
+    if (const std::error_code error = Print(*event, options.json)) {
+      write_failed = WriteFailed(error);
+      if (options.interrupts == nullptr) return *write_failed;
+      stream.Cancel();
+    }
+  }
+  queue_line.Clear();
+  if (write_failed) return *write_failed;
+
+  const int signal =
+      options.interrupts == nullptr ? 0 : options.interrupts->signal();
+  if (signal != 0 && (!build || build->state() == v1::Build::STATE_CANCELLED)) {
+    if (!build && !absl::IsCancelled(status)) {
+      PrintMessage(absl::StrCat("the build may go on: ", status.message()));
+    }
+    return SignalExitCode(signal);
+  }
+  if (build) {
+    if (!SpokeForItself(*build)) PrintMessage(status.message());
+    return ExitCode(*build);
+  }
+  // A watch that does not follow ends well without `finished`.
+  if (status.ok()) return kSucceeded;
+  if (name.empty()) {
+    PrintError(status, options.client);
+  } else {
+    PrintMessage(absl::StrCat("lost the build: ", status.message()));
+    PrintMessage(absl::StrCat("to join it again: container-builder watch ",
+                              name, " --after ", last_sequence));
+  }
+  return ExitCode(status.code());
+}
+
+}  // namespace containerbuilder::cli

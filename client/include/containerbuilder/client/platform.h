@@ -1,0 +1,32 @@
+#ifndef CONTAINERBUILDER_CLIENT_PLATFORM_H_
+#define CONTAINERBUILDER_CLIENT_PLATFORM_H_
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+
+namespace containerbuilder::client {
+
+// What the library takes from the machine: time, waiting and chance. Replace
+// it to test a program's retries without waiting for them. Thread-safe.
+class Platform {
+ public:
+  virtual ~Platform() = default;
+  // Time that no clock change moves.
+  virtual std::chrono::steady_clock::time_point Now() = 0;
+  // Blocks for that long, or until `interrupt` is notified.
+  virtual void Wait(absl::Duration duration,
+                    const absl::Notification& interrupt) = 0;
+  // Random bits that cannot be guessed.
+  virtual std::uint64_t Random() = 0;
+};
+
+// The machine this runs on.
+std::shared_ptr<Platform> MakePlatform();
+
+}  // namespace containerbuilder::client
+
+#endif  // CONTAINERBUILDER_CLIENT_PLATFORM_H_

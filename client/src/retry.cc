@@ -1,0 +1,53 @@
+#include "retry.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "containerbuilder/client/error_info.h"
+
+namespace containerbuilder::client {
+namespace {
+
+constexpr absl::Duration kFirstDelay = absl::Milliseconds(100);
+constexpr absl::Duration kLongestDelay = absl::Seconds(5);
+
+}  // namespace
+
+bool IsWorthRetrying(const absl::Status& status) {
+  if (!absl::IsUnavailable(status)) return false;
+  const auto info = GetErrorInfo(status);
+  return !info || info->reason.empty() || info->reason == "DRAINING";
+}
+
+Retry::Retry(Platform& platform, absl::Duration limit)
+    : platform_(platform),
+      limit_(limit),
+      start_(platform.Now()),
+      longest_delay_(kFirstDelay) {}
+
+absl::Duration Retry::Elapsed() const {
+  return absl::FromChrono(platform_.Now() - start_);
+}
+
+bool Retry::Wait(const absl::Status& error,
+                 const absl::Notification& interrupt) {
+  absl::Duration delay = NextDelay();
+  const auto info = GetErrorInfo(error);
+  if (info) delay = std::max(delay, info->retry_delay);
+  if (Elapsed() + delay > limit_) return false;
+  platform_.Wait(delay, interrupt);
+  return true;
+}
+
+absl::Duration Retry::NextDelay() {
+  constexpr auto kRandomRange =
+      static_cast<double>(std::numeric_limits<std::uint64_t>::max());
+  const double left_out =
+      static_cast<double>(platform_.Random()) / kRandomRange / 2;
+  const absl::Duration delay = longest_delay_ * (1 - left_out);
+  longest_delay_ = std::min(longest_delay_ * 2, kLongestDelay);
+  return delay;
+}
+
+}  // namespace containerbuilder::client

@@ -1,0 +1,46 @@
+#ifndef CONTAINERBUILDER_CLIENT_RETRY_H_
+#define CONTAINERBUILDER_CLIENT_RETRY_H_
+
+#include <chrono>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+#include "containerbuilder/client/platform.h"
+
+namespace containerbuilder::client {
+
+// Whether the same call may succeed later though nobody refused it:
+// UNAVAILABLE from gRPC itself (no connection, or one that broke), from
+// something between, or from a service that is stopping. An UNAVAILABLE with
+// another reason of the service is its answer, and so is any other code.
+bool IsWorthRetrying(const absl::Status& status);
+
+// One call, tried again: waits before each further try, 100 ms at first and
+// doubled up to 5 s. A random part of that, up to half, is left out, so that
+// many callers do not come back at once.
+class Retry {
+ public:
+  // `platform` must outlive this. `limit` counts from here.
+  Retry(Platform& platform, absl::Duration limit);
+
+  // Since construction.
+  absl::Duration Elapsed() const;
+
+  // Waits before the next try, at least as long as the error's RetryInfo asks,
+  // or until `interrupt` is notified. False, without waiting, where the limit
+  // would be over by then.
+  bool Wait(const absl::Status& error, const absl::Notification& interrupt);
+
+ private:
+  absl::Duration NextDelay();
+
+  Platform& platform_;
+  const absl::Duration limit_;
+  const std::chrono::steady_clock::time_point start_;
+  absl::Duration longest_delay_;
+};
+
+}  // namespace containerbuilder::client
+
+#endif  // CONTAINERBUILDER_CLIENT_RETRY_H_
