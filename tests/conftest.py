@@ -58,27 +58,37 @@ def cli_program() -> str:
 
 
 class Daemon:
-    """A running container-builderd with a unix socket and a loopback port."""
+    """A running container-builderd with a unix socket and a loopback port; its state is kept in the folder."""
 
-    def __init__(self, folder: Path, flags, cwd, env):
+    class Ended(Exception):
+        """It ended before it was ready."""
+
+        def __init__(self, command, code: int, log: str):
+            super().__init__(f"{command} ended with {code}:\n{log}")
+            self.code = code
+
+    def __init__(self, folder: Path, flags, cwd=None, env=None, wrapper=()):
+        """`wrapper` is a command that runs the daemon, such as strace; the process is the wrapper's then."""
         self.log = folder / "daemon.log"
         self.state = folder / "state"
         address_file = folder / "addresses"
+        address_file.unlink(missing_ok=True)
         command = [
+            *wrapper,
             required("CONTAINERBUILDER_DAEMON"),
             f"--listen=unix://{folder}/daemon.sock,127.0.0.1:0",
             f"--state_dir={self.state}",
             f"--address_file={address_file}",
             *flags,
         ]
-        with open(self.log, "wb") as log:
+        with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=cwd or folder, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
 
         def ready():
             if self.process.poll() is not None:
-                pytest.fail(f"{command} ended with {self.process.returncode}:\n{self.log.read_text()}")
+                raise self.Ended(command, self.process.returncode, self.log.read_text(errors="replace"))
             return address_file.exists() and len(address_file.read_text().splitlines()) == 2
 
         try:
@@ -105,6 +115,11 @@ class Daemon:
         self._channels.append(channel)
         return channel
 
+    def close(self):
+        """Closes the connections."""
+        for channel in self._channels:
+            channel.close()
+
     def stop(self) -> int:
         """Sends SIGTERM and answers the exit code."""
         if self.process.poll() is None:
@@ -112,11 +127,16 @@ class Daemon:
         try:
             return self.process.wait(STOP_SECONDS)
         finally:
-            for channel in self._channels:
-                channel.close()
+            self.close()
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
+
+
+@pytest.fixture
+def daemon_in():
+    """Starts a daemon whose state is kept in a folder, which may have had others before. The caller ends it."""
+    return Daemon
 
 
 @pytest.fixture

@@ -49,20 +49,30 @@ class LifecycleTest : public testing::Test {
     EXPECT_EQ(pids.size(), 3U);
     EXPECT_TRUE(Eventually(
         [&pids] { return std::all_of(pids.begin(), pids.end(), IsGone); }));
-    EXPECT_TRUE(Eventually([this] {
-      return std::filesystem::is_empty(server_.folder().Path("state/builds"));
+    // Nor files in TMPDIR.
+    const std::string builds = server_.folder().Path("state/builds");
+    EXPECT_TRUE(Eventually([&builds] {
+      return std::none_of(
+          std::filesystem::directory_iterator(builds), {},
+          [](const auto& build) {
+            return std::filesystem::exists(build.path() / "tmp");
+          });
     }));
   }
 
-  TestServer server_{
-      [](service::ServerOptions& options) { options.reap_orphans = false; }};
+  TestServer server_{[](service::ServerOptions& options) {
+    options.reap_orphans = false;
+    options.drain_timeout = absl::ZeroDuration();
+  }};
   const std::string pids_ = server_.folder().Path("pids");
   const std::string ready_ = server_.folder().Path("ready");
 };
 
 TEST_F(LifecycleTest, DestroyingTheStreamCancels) {
+  v1::BuildRequest request = LongBuild();
+  request.mutable_policy()->set_disconnect_policy(v1::DISCONNECT_POLICY_CANCEL);
   {
-    client::BuildStream stream = server_.LocalClient().Build(LongBuild());
+    client::BuildStream stream = server_.LocalClient().Build(request);
     for (const absl::StatusOr<v1::BuildEvent>& event : stream) {
       ASSERT_THAT(event, IsOk());
       if (event->has_output()) break;
@@ -103,6 +113,7 @@ TEST_F(LifecycleTest, TheCallsDeadlineStopsIt) {
 TEST_F(LifecycleTest, WhatIgnoresSigtermIsKilledAfterTheGrace) {
   v1::BuildRequest request = LongBuild("ignore-term\n");
   request.mutable_policy()->mutable_grace_period()->set_nanos(100'000'000);
+  request.mutable_policy()->set_disconnect_policy(v1::DISCONNECT_POLICY_CANCEL);
   {
     client::BuildStream stream = server_.LocalClient().Build(request);
     for (const absl::StatusOr<v1::BuildEvent>& event : stream) {
@@ -134,8 +145,13 @@ TEST(LifecycleRaceTest, CancelAtAnyMomentLeavesNothing) {
     canceller.join();
     EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
   }
-  EXPECT_TRUE(Eventually([&server] {
-    return std::filesystem::is_empty(server.folder().Path("state/builds"));
+  // Those that were admitted at all have all ended.
+  const std::string builds = server.folder().Path("state/builds");
+  EXPECT_TRUE(Eventually([&builds] {
+    return std::none_of(std::filesystem::directory_iterator(builds), {},
+                        [](const auto& build) {
+                          return std::filesystem::exists(build.path() / "tmp");
+                        });
   }));
 }
 

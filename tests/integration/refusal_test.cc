@@ -82,13 +82,19 @@ TEST_F(RefusalTest, FlagThatTheInstalledNerdctlLacks) {
 
 TEST_F(RefusalTest, WhatLaterVersionsBring) {
   v1::BuildRequest request = Request();
-  request.mutable_policy()->set_disconnect_policy(v1::DISCONNECT_POLICY_DETACH);
+  request.mutable_spec()->set_dockerfile("FROM scratch");
   EXPECT_THAT(Refused(server_.LocalClient(), request),
               StatusIs(absl::StatusCode::kUnimplemented));
-  request = Request();
-  request.set_request_id("once");
-  EXPECT_THAT(Refused(server_.LocalClient(), request),
-              StatusIs(absl::StatusCode::kUnimplemented));
+}
+
+TEST_F(RefusalTest, RequestIdsThatAreNone) {
+  v1::BuildRequest request = Request();
+  for (const std::string& id :
+       {std::string(129, 'x'), std::string("a b"), std::string("\xc3\xa4")}) {
+    request.set_request_id(id);
+    EXPECT_THAT(Refused(server_.LocalClient(), request),
+                HasReason("OPTION_INVALID"));
+  }
 }
 
 TEST_F(RefusalTest, PathsOfCallersByTcp) {

@@ -53,6 +53,7 @@ tests/requirements.txt, CONTAINERBUILDER_PYTHON=DIR/bin/python")
     CONTAINERBUILDER_DAEMON=$<TARGET_FILE:container-builderd>
     CONTAINERBUILDER_CLI=$<TARGET_FILE:container-builder>
     FAKE_NERDCTL=$<TARGET_FILE:fake_nerdctl>
+    FAIL_CALLS=$<TARGET_FILE:fail_calls>
     HYPOTHESIS_STORAGE_DIRECTORY=${python_folder}/hypothesis
     PYTHONDONTWRITEBYTECODE=1
     PYTHONPATH=${python_folder}

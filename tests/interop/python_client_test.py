@@ -112,7 +112,7 @@ def test_events_hold_every_byte_in_order(daemon, context):
         if event.HasField("output"):
             assert kinds.index("started") < event.sequence - 1
             assert event.output.offset == len(received[event.output.stream])
-            assert 0 < len(event.output.data) <= 256 * 1024
+            assert 0 < len(event.output.data) <= 64 * 1024
             received[event.output.stream] += event.output.data
 
     assert received[pb.BuildOutput.STREAM_STDOUT] == pseudo_random(700000, 1) + b"end"
@@ -178,8 +178,7 @@ def test_standard_health_does_not_know_others(daemon):
 
 @pytest.mark.parametrize(
     "method",
-    ["CreateBuild", "WatchBuild", "GetBuild", "ListBuilds", "CancelBuild", "DeleteBuild"]
-    + ["FindMissingBlobs", "UploadBlobs", "DownloadArtifact"],
+    ["FindMissingBlobs", "UploadBlobs", "DownloadArtifact"],
 )
 def test_later_rpcs_are_unimplemented(daemon, method):
     descriptor = pb.DESCRIPTOR.services_by_name["ContainerBuilder"].methods_by_name[method]

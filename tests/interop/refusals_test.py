@@ -11,7 +11,6 @@ from grpc_status import rpc_status
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
-UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.fixture
@@ -148,16 +147,6 @@ def test_durations(daemon, context, name, seconds):
     request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context)))
     getattr(request.policy, name).seconds = seconds
     assert_refused(daemon.stub, request, INVALID, "OPTION_INVALID", f"policy.{name}")
-
-
-@pytest.mark.parametrize("policy", ["DISCONNECT_POLICY_DETACH", "DISCONNECT_POLICY_LINGER"])
-def test_later_disconnect_policies(daemon, context, policy):
-    request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context)))
-    request.policy.disconnect_policy = policy
-    with pytest.raises(grpc.RpcError) as error:
-        list(daemon.stub.Build(request, timeout=60))
-    assert error.value.code() == UNIMPLEMENTED
-    assert not (context / "started").exists()
 
 
 def test_nerdctl_is_missing(start_daemon, context):

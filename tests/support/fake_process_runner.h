@@ -126,9 +126,12 @@ class FakeProcessRunner : public service::ProcessRunner {
     void Begin() { listener_->OnStart(1); }
 
     void End(const Answer& answer) {
-      absl::MutexLock lock(&mutex_);
-      if (ended_) return;
-      ended_ = true;
+      {
+        absl::MutexLock lock(&mutex_);
+        if (ended_) return;
+        ended_ = true;
+      }
+      // The listener may stop it for what it hears.
       if (!answer.stdout_data.empty()) {
         listener_->OnOutput(service::OutputStream::kStdout, answer.stdout_data);
       }

@@ -117,7 +117,8 @@ class HealthTest : public testing::Test {
     host.user = user_;
     host.free_disk = [this](const std::string&) { return free_disk_; };
     toolchain_.emplace(options_, host, &runner_);
-    checker_.emplace(&*toolchain_, folder_.path());
+    checker_.emplace(&*toolchain_, folder_.path(), min_free_bytes_,
+                     [this] { return queue_; });
     return *checker_;
   }
 
@@ -141,6 +142,8 @@ class HealthTest : public testing::Test {
   Platform platform_ = Platform::kLinux;
   uid_t user_ = 0;
   absl::StatusOr<std::uint64_t> free_disk_ = std::uint64_t{10} << 30;
+  std::int64_t min_free_bytes_ = std::int64_t{512} << 20;
+  service::QueueState queue_;
   std::atomic<int> seconds_ = 1000;
   std::atomic<int> clock_reads_ = 0;
   FakeProcessRunner runner_;
@@ -165,9 +168,7 @@ TEST_F(HealthTest, IsHealthy) {
               ElementsAre("platform", "docker_buildkit", "nerdctl", "buildkit",
                           "buildkitd", "containerd", "disk", "queue"));
   for (const HealthCheck& check : response.checks()) {
-    EXPECT_THAT(check,
-                IsState(check.name() == "queue" ? HealthCheck::STATE_SKIPPED
-                                                : HealthCheck::STATE_OK));
+    EXPECT_THAT(check, IsState(HealthCheck::STATE_OK));
     EXPECT_THAT(check, Message(Not(IsEmpty())));
     EXPECT_THAT(check, Hint(IsEmpty()));
   }
@@ -557,6 +558,26 @@ TEST_F(HealthTest, WatchesTheDisk) {
   EXPECT_THAT(row_of(511), AllOf(IsState(HealthCheck::STATE_FAILED),
                                  Hint(HasSubstr("--state_dir"))));
   EXPECT_THAT(row_of(0), IsState(HealthCheck::STATE_FAILED));
+}
+
+TEST_F(HealthTest, KnowsWhatIsKeptFree) {
+  min_free_bytes_ = std::int64_t{3} << 30;
+  free_disk_ = std::uint64_t{2} << 30;
+  EXPECT_THAT(Row("disk"), AllOf(IsState(HealthCheck::STATE_FAILED),
+                                 Message(HasSubstr("3.0 GiB"))));
+}
+
+// --- queue ---
+
+TEST_F(HealthTest, CountsBuilds) {
+  queue_ = {.running = 2, .queued = 3, .max_queued = 4};
+  EXPECT_THAT(Row("queue"), AllOf(IsState(HealthCheck::STATE_OK),
+                                  Message("2 builds run, 3 wait")));
+  queue_ = {.running = 2, .queued = 4, .max_queued = 4, .full = true};
+  EXPECT_THAT(Row("queue"), AllOf(IsState(HealthCheck::STATE_WARNING),
+                                  Hint(HasSubstr("--max_queued_builds"))));
+  queue_.draining = true;
+  EXPECT_THAT(Row("queue"), IsState(HealthCheck::STATE_FAILED));
 }
 
 TEST_F(HealthTest, ReportsAStateFolderThatIsGone) {

@@ -134,8 +134,10 @@ class PolicyTest : public testing::Test {
     return request;
   }
 
-  absl::StatusOr<AdmittedSpec> Admit(const v1::BuildRequest& request) const {
-    return MakePolicy().Admit(request.spec(), request.policy(), {"local", true},
+  absl::StatusOr<AdmittedSpec> Admit(const v1::BuildRequest& request,
+                                     const Caller& caller = {
+                                         "local", /*trusted=*/true}) const {
+    return MakePolicy().Admit(request.spec(), request.policy(), caller,
                               Nerdctl());
   }
 
@@ -197,8 +199,7 @@ TEST_F(PolicyTest, AdmitsAndFillsInTheRest) {
   EXPECT_EQ(admitted->nerdctl().version, "1.7.7");
   EXPECT_EQ(admitted->grace_period(), absl::Seconds(10));
   EXPECT_EQ(admitted->timeout(), absl::InfiniteDuration());
-  EXPECT_EQ(admitted->policy().disconnect_policy(),
-            v1::DISCONNECT_POLICY_CANCEL);
+  EXPECT_EQ(admitted->queue_ttl(), absl::InfiniteDuration());
   EXPECT_EQ(admitted->policy().grace_period().seconds(), 10);
   EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(
       admitted->spec(), request.spec()));
@@ -207,11 +208,21 @@ TEST_F(PolicyTest, AdmitsAndFillsInTheRest) {
 TEST_F(PolicyTest, TakesDurationsAsTheyAre) {
   const auto admitted = AdmitRequest(
       "policy { timeout { nanos: 1 } grace_period { seconds: 604800 }"
-      "queue_ttl { seconds: 1 } linger { seconds: 1 }"
-      "disconnect_policy: DISCONNECT_POLICY_CANCEL }");
+      "queue_ttl { seconds: 1 } linger { seconds: 2 }"
+      "disconnect_policy: DISCONNECT_POLICY_LINGER }");
   ASSERT_THAT(admitted, IsOk());
   EXPECT_EQ(admitted->timeout(), absl::Nanoseconds(1));
   EXPECT_EQ(admitted->grace_period(), absl::Hours(7 * 24));
+  EXPECT_EQ(admitted->queue_ttl(), absl::Seconds(1));
+  EXPECT_EQ(admitted->linger(), absl::Seconds(2));
+}
+
+TEST_F(PolicyTest, LingersForAMinuteUnlessToldOtherwise) {
+  const auto admitted =
+      AdmitRequest("policy { disconnect_policy: DISCONNECT_POLICY_LINGER }");
+  ASSERT_THAT(admitted, IsOk());
+  EXPECT_EQ(admitted->linger(), absl::Seconds(60));
+  EXPECT_EQ(admitted->policy().linger().seconds(), 60);
 }
 
 TEST_F(PolicyTest, RefusesBadDurations) {
@@ -236,18 +247,23 @@ TEST_F(PolicyTest, NeverIgnoresWhatItDoesNotServe) {
       {"spec { dockerfile: 'FROM scratch' }", "spec.dockerfile"},
       {"spec { secrets { id: 'a' } }", "spec.secrets"},
       {"spec { registry_auths { host: 'a' } }", "spec.registry_auths"},
-      {"policy { priority: 1 }", "policy.priority"},
-      {"policy { priority: -1 }", "policy.priority"},
       {"policy { keep_secrets_in_output: true }",
        "policy.keep_secrets_in_output"},
-      {"policy { disconnect_policy: DISCONNECT_POLICY_DETACH }",
-       "policy.disconnect_policy"},
-      {"policy { disconnect_policy: DISCONNECT_POLICY_LINGER }",
-       "policy.disconnect_policy"},
   };
   for (const auto& [request, field] : cases) {
     EXPECT_THAT(AdmitRequest(request), Unimplemented(field)) << request;
   }
+}
+
+TEST_F(PolicyTest, LetsOnlyAdminsGoFirst) {
+  v1::BuildRequest request = Request();
+  request.mutable_policy()->set_priority(-1);
+  EXPECT_THAT(Admit(request), IsOk());
+  request.mutable_policy()->set_priority(1);
+  EXPECT_THAT(Admit(request), Refuses(absl::StatusCode::kPermissionDenied,
+                                      "OPTION_NOT_ALLOWED", "policy.priority"));
+  EXPECT_THAT(Admit(request, {"local", /*trusted=*/true, /*admin=*/true}),
+              IsOk());
 }
 
 TEST_F(PolicyTest, RefusesUnknownDisconnectPolicies) {
