@@ -7,7 +7,9 @@ file(READ "${SOURCE_DIR}/README.md" readme)
 foreach(example
     "cpp:client/examples/cpp/build_image.cc"
     "python:client/examples/python/build_image.py"
-    "sh:client/examples/grpcurl/build_image.sh")
+    "sh:client/examples/grpcurl/build_image.sh"
+    "cpp:service/examples/build_in_process.cc"
+    "cmake:service/examples/CMakeLists.txt")
   string(REGEX MATCH "^([a-z]+):(.*)$" matched "${example}")
   set(language "${CMAKE_MATCH_1}")
   set(path "${CMAKE_MATCH_2}")
