@@ -198,8 +198,7 @@ class EngineTest : public testing::Test {
     return absl::StrCat(options_.state_dir, "/", name, "/journal");
   }
   bool HasFolder(const std::string& name) {
-    return std::filesystem::exists(
-        absl::StrCat(options_.state_dir, "/", name));
+    return std::filesystem::exists(absl::StrCat(options_.state_dir, "/", name));
   }
 
   // The records, of an engine that is not there.

@@ -74,9 +74,8 @@ class RecoveryTest : public testing::Test {
     std::filesystem::remove_all(folder_.path());
     std::filesystem::create_directory(folder_.path());
     frames_.clear();
-    absl::StatusOr<std::shared_ptr<Journal>> journal =
-        Journal::Create(folder_.path(), kName, Admission().SerializeAsString(),
-                        Options());
+    absl::StatusOr<std::shared_ptr<Journal>> journal = Journal::Create(
+        folder_.path(), kName, Admission().SerializeAsString(), Options());
     ASSERT_THAT(journal, IsOk());
     frames_.push_back(kFileHeaderBytes);
     if (stage == Stage::kQueued) return;
@@ -150,8 +149,7 @@ TEST_F(RecoveryTest, TheJournalTellsAndTheStoreAddsWhatItAloneKnows) {
       EXPECT_EQ(record.request_sha256(), std::string(32, '\x01'));
       EXPECT_TRUE(record.trusted_caller());
       EXPECT_EQ(record.arrival(), stored == Stored::kNothing ? 0 : 7);
-      EXPECT_EQ(record.process().pid(),
-                stored == Stored::kRunning ? 1234 : 0);
+      EXPECT_EQ(record.process().pid(), stored == Stored::kRunning ? 1234 : 0);
 
       EXPECT_EQ(recovered.journal == nullptr, stage == Stage::kFinished);
       if (stage == Stage::kFinished) {
@@ -260,8 +258,8 @@ TEST_F(RecoveryTest, ADamagedHeadLeavesWhatTheStoreHas) {
 }
 
 TEST_F(RecoveryTest, WithoutItsMarksTheJournalTellsTheSame) {
-  for (const Stage stage : {Stage::kQueued, Stage::kStarted,
-                            Stage::kFinished}) {
+  for (const Stage stage :
+       {Stage::kQueued, Stage::kStarted, Stage::kFinished}) {
     Write(stage);
     std::filesystem::remove(folder_.Path("journal.sync"));
     const RecoveredBuild recovered = Recover(std::nullopt);
