@@ -346,8 +346,9 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   Admission admission;
   admission.record.mutable_build()->set_name(made->name());
   admission.live = made;
-  if (attach)
+  if (attach) {
     admission.attachment = made->Attach(Build::Attachment::kBuildCall);
+  }
   logger_->info("{}: admitted for {}", made->name(), caller.name);
   Enqueue(made, priority, made->arrival());
   StartNext();
@@ -661,17 +662,18 @@ absl::StatusOr<std::shared_ptr<Journal>> Engine::OpenEnded(
       }
     }
   }
-  absl::StatusOr<std::shared_ptr<Journal>> journal =
+  absl::StatusOr<std::shared_ptr<Journal>> opened =
       Journal::Open(state_.build_path(BuildId(name)), name);
-  if (absl::IsNotFound(journal.status())) return errors::BuildNotFound(name);
-  if (!journal.ok()) return errors::JournalDamaged(journal.status().message());
-  if (absl::IsDataLoss((*journal)->status())) {
-    *journal = AddEnd(record.build(), *std::move(journal));
+  if (absl::IsNotFound(opened.status())) return errors::BuildNotFound(name);
+  if (!opened.ok()) return errors::JournalDamaged(opened.status().message());
+  std::shared_ptr<Journal> journal = *std::move(opened);
+  if (absl::IsDataLoss(journal->status())) {
+    journal = AddEnd(record.build(), std::move(journal));
   }
   absl::MutexLock lock(&mutex_);
   absl::erase_if(open_journals_,
                  [](const auto& open) { return open.second.expired(); });
-  open_journals_[name] = *journal;
+  open_journals_[name] = journal;
   return journal;
 }
 
@@ -760,7 +762,8 @@ absl::Status Engine::CancelBuild(
     absl::string_view name, const Caller& caller,
     std::function<void(absl::StatusOr<v1::Build>)> on_end) {
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const Found found, Find(name, caller));
-  const auto answer = [this, name = std::string(name), caller, on_end] {
+  const auto answer = [this, name = std::string(name), caller,
+                       on_end = std::move(on_end)] {
     on_end(GetBuild(name, caller));
   };
   if (found.live == nullptr) {
