@@ -79,6 +79,8 @@ class Daemon:
             f"--listen=unix://{folder}/daemon.sock,127.0.0.1:0",
             f"--state_dir={self.state}",
             f"--address_file={address_file}",
+            # What runs at a test's end is not waited for.
+            "--drain_timeout=1s",
             *flags,
         ]
         with open(self.log, "ab") as log:

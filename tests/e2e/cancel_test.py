@@ -55,7 +55,7 @@ def test_deadline_passes(start_call, wait_for_step, assert_nothing_runs, daemon,
 
 
 def test_client_is_killed(start_cli, wait_for_step, assert_nothing_runs, daemon, long_context, image):
-    cli = start_cli("build", "-t", image(), long_context)
+    cli = start_cli("build", "--linger", "1s", "-t", image(), long_context)
     wait_for_step(cli.output, long_context)
     cli.process.kill()
     assert_nothing_runs(long_context)

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cinttypes>
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
@@ -59,16 +60,14 @@ std::optional<ProcessStat> ReadProcessStat(pid_t pid) {
   // the 22nd.
   const std::size_t name_end = text->rfind(')');
   ProcessStat stat;
-  unsigned long long start_ticks = 0;
   if (name_end == std::string::npos ||
       std::sscanf(text->c_str() + name_end + 1,
                   " %c %*d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
-                  "%*d %*d %*d %*d %llu",
-                  &stat.state, &stat.group, &start_ticks) != 3) {
+                  "%*d %*d %*d %*d %" SCNu64,
+                  &stat.state, &stat.group, &stat.start_ticks) != 3) {
     errno = ESRCH;
     return std::nullopt;
   }
-  stat.start_ticks = start_ticks;
   return stat;
 }
 

@@ -133,11 +133,11 @@ bool WatchReactor::Wait() {
     cancelled = cancelled_;
     if (!cancelled) {
       state_ = State::kWaiting;
-      heartbeat_ = streams_->After(options_.heartbeat_interval,
-                                   [weak = weak_from_this()] {
-                                     if (auto reactor = weak.lock())
-                                       reactor->OnHeartbeat();
-                                   });
+      const auto beat = [weak = weak_from_this()] {
+        const std::shared_ptr<WatchReactor> reactor = weak.lock();
+        if (reactor != nullptr) reactor->OnHeartbeat();
+      };
+      heartbeat_ = streams_->After(options_.heartbeat_interval, beat);
       if (wake_set_) return true;
       wake_set_ = true;
     }
