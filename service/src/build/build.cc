@@ -400,6 +400,11 @@ void Build::OnStart(std::int64_t pid) {
 
 void Build::OnOutput(OutputStream stream, absl::string_view data) {
   if (log_closed_) return;
+  if (surroundings_.disk_is_full()) {
+    log_closed_ = true;
+    Stop(StopReason::kNoSpace);
+    return;
+  }
   v1::BuildEvent event = NewEvent();
   v1::BuildOutput& output = *event.mutable_output();
   bool limit_reached = false;

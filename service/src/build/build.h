@@ -63,6 +63,8 @@ class Build final : public ProcessListener,
     std::int64_t max_log_bytes = 0;
     // Whether the disk has room for more output.
     std::function<bool()> has_room;
+    // What is left of the disk is for the ends of builds. Cheap.
+    std::function<bool()> disk_is_full;
     // Keeps a record of the build, as it is now.
     std::function<void(const storage::v1::BuildRecord&)> keep;
     // Called once, when `finished` can be read and nothing runs any more.

@@ -425,6 +425,7 @@ Build::Surroundings Engine::SurroundingsOfBuilds() {
       .executor = &work_,
       .max_log_bytes = options_.max_log_bytes,
       .has_room = [this] { return disk_floor_.HasRoom(); },
+      .disk_is_full = [this] { return !reserve_.held(); },
       .keep = [this](const BuildRecord& record) { Keep(record); },
       .on_end =
           [this](const std::shared_ptr<Build>& build) { OnBuildEnd(build); }};
