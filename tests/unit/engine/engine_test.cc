@@ -462,6 +462,8 @@ TEST_F(EngineTest, WhatWaitedStartsInOrderAfterARestart) {
   v1::CreateBuildRequest urgent = Request("e");
   urgent.mutable_policy()->set_priority(1);
   names.push_back(Create(urgent));
+  // Else it would wait like the others.
+  runner_.AwaitStarts(CommandLine("a"), 1);
   engine_.reset();
   const std::size_t before = runner_.commands().size();
   Start();
@@ -634,6 +636,7 @@ TEST_F(EngineTest, DrainLeavesWhatWaitsAndSaysSo) {
   const std::string second = Create(request);
   absl::StatusOr<BuildWatch> watch = engine_->WatchBuild(second, 0, kLocal);
   ASSERT_THAT(watch, IsOk());
+  runner_.AwaitStarts(CommandLine("first"), 1);
   std::thread shutdown([this] { engine_->Shutdown(); });
   ASSERT_TRUE(Eventually([&] {
     return absl::IsUnavailable(
