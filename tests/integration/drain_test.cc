@@ -113,7 +113,8 @@ TEST_F(DrainTest, WhatRunsLongerIsInterruptedAndTold) {
                                   Ready("x"), "\nsleep 600\n")));
   const std::string name = call->Next()->name();
   AwaitReady("x");
-  const auto watch = api().Watch(name, 1);
+  const auto watch = api().Watch(name);
+  ASSERT_TRUE(watch->Next()->has_started());
   Stop();
   const std::vector<std::string> rest = call->Rest();
   EXPECT_THAT(call->End(), IsOk());
@@ -183,7 +184,8 @@ TEST_F(DrainTest, HastenedItWaitsNeitherForBuildsNorForTheirGrace) {
   request.mutable_policy()->mutable_grace_period()->set_seconds(600);
   const std::string name = Create(request);
   AwaitReady("x");
-  const auto watch = api().Watch(name, 1);
+  const auto watch = api().Watch(name);
+  ASSERT_TRUE(watch->Next()->has_started());
   BeginShutdown();
   server_->HastenShutdown();
   const std::vector<std::string> rest = watch->Rest();
