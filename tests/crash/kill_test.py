@@ -88,7 +88,7 @@ RUNNING_POINTS = {
     "process-recorded": 10,
     "output-appended": 40,
     "frame-written": 60,
-    "stop-begun": 2,
+    "stop-begun": 1,
     "finished-synced": 8,
     "end-recorded": 8,
 }
