@@ -39,10 +39,13 @@ def test_daemon_is_killed(restartable, context, image, eventually, processes_wit
     request.spec.options.context_path = str(path)
     request.spec.options.options.add(name="tag").value.values.values.append(image())
     seen = []
+    printed = b""
     with pytest.raises(grpc.RpcError) as lost:
         for response in daemon.stub.Build(request, timeout=120):
             seen.append(response.event)
-            if b" the first line\n" in response.event.output.data:
+            # A line may come in several events.
+            printed += response.event.output.data
+            if b" the first line\n" in printed and daemon.process.poll() is None:
                 eventually(lambda: len(processes_with(marker)) >= 1, "the step's process")
                 daemon.process.kill()
     assert lost.value.code() == grpc.StatusCode.UNAVAILABLE, "the daemon was killed, and nothing else"
