@@ -42,8 +42,37 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, address_file, "",
           "Write the bound addresses here, one a line, when ready");
 ABSL_FLAG(bool, insecure, false,
-          "Take addresses other than loopback, in the clear and without "
-          "asking who calls");
+          "Take addresses other than loopback without TLS, or without asking "
+          "who calls");
+ABSL_FLAG(std::string, tls_cert, "",
+          "PEM file: the service's certificate and those between it and its "
+          "authority; TCP is TLS then");
+ABSL_FLAG(std::string, tls_key, "", "PEM file: its key, without a password");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "PEM file: authorities; callers on TCP must show a certificate that "
+          "one of them signed");
+ABSL_FLAG(std::string, callers_file, "",
+          "Who may call, a line each: ROLE NAME sha256:HEX for a token, or "
+          "ROLE NAME certificate; roles: viewer, builder, admin");
+ABSL_FLAG(double, max_calls_per_second, ServerOptions().max_calls_per_second,
+          "Of one caller; 0: no limit. More are refused (RATE_LIMITED)");
+ABSL_FLAG(int, max_connections, ServerOptions().max_connections,
+          "Over TCP, in all");
+ABSL_FLAG(int, max_connections_per_peer,
+          ServerOptions().max_connections_per_peer,
+          "Over TCP, from one address");
+ABSL_FLAG(int, max_streams_per_connection,
+          ServerOptions().max_streams_per_connection,
+          "Calls at the same time on one connection; 0: no limit");
+ABSL_FLAG(std::int64_t, max_rpc_memory_bytes,
+          ServerOptions().max_rpc_memory_bytes,
+          "What connections may take of memory; 0: no limit");
+ABSL_FLAG(absl::Duration, max_connection_idle,
+          ServerOptions().max_connection_idle,
+          "A connection on which nothing is called is closed after this");
+ABSL_FLAG(absl::Duration, max_connection_age,
+          ServerOptions().max_connection_age,
+          "A connection takes no new calls after this; streams are not cut");
 ABSL_FLAG(bool, trust_local, true,
           "Callers on the unix socket may name any path and option");
 ABSL_FLAG(std::vector<std::string>, read_roots, {},
@@ -88,6 +117,19 @@ ServerOptions OptionsFromFlags() {
   options.listen = absl::GetFlag(FLAGS_listen);
   options.state_dir = absl::GetFlag(FLAGS_state_dir);
   options.insecure = absl::GetFlag(FLAGS_insecure);
+  options.tls_cert = absl::GetFlag(FLAGS_tls_cert);
+  options.tls_key = absl::GetFlag(FLAGS_tls_key);
+  options.tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);
+  options.callers_file = absl::GetFlag(FLAGS_callers_file);
+  options.max_calls_per_second = absl::GetFlag(FLAGS_max_calls_per_second);
+  options.max_connections = absl::GetFlag(FLAGS_max_connections);
+  options.max_connections_per_peer =
+      absl::GetFlag(FLAGS_max_connections_per_peer);
+  options.max_streams_per_connection =
+      absl::GetFlag(FLAGS_max_streams_per_connection);
+  options.max_rpc_memory_bytes = absl::GetFlag(FLAGS_max_rpc_memory_bytes);
+  options.max_connection_idle = absl::GetFlag(FLAGS_max_connection_idle);
+  options.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
   options.trust_local = absl::GetFlag(FLAGS_trust_local);
   options.read_roots = absl::GetFlag(FLAGS_read_roots);
   options.write_roots = absl::GetFlag(FLAGS_write_roots);
@@ -142,9 +184,11 @@ int main(int argc, char** argv) {
   umask(077);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   std::signal(SIGPIPE, SIG_IGN);
-  // A queue of a thousand builds holds two files open for each, and gRPC 1.51
-  // never listens again after it ran out of them once. nerdctl and buildctl,
-  // being Go programs, do the same.
+  // gRPC has a line for each connection that speaks no TLS or HTTP/2, and so
+  // strangers would fill the log.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  // A queue of a thousand builds holds two files open for each, and so does
+  // each connection. nerdctl and buildctl, being Go programs, do the same.
   rlimit files = {};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;

@@ -133,7 +133,7 @@ absl::StatusOr<ListQuery> ReadListQuery(const v1::ListBuildsRequest& request,
       query.created_before,
       ReadTime(request.create_time_before(), request.has_create_time_before(),
                "create_time_before"));
-  if (!caller.admin) query.requester = caller.name;
+  if (!caller.is_admin()) query.requester = caller.name;
   if (!request.page_token().empty()) {
     CONTAINERBUILDER_ASSIGN_OR_RETURN(query.before_arrival,
                                       ParsePageToken(request, caller.name));
@@ -142,7 +142,7 @@ absl::StatusOr<ListQuery> ReadListQuery(const v1::ListBuildsRequest& request,
 }
 
 bool MaySee(const v1::Build& build, const Caller& caller) {
-  return caller.admin || build.requester() == caller.name;
+  return caller.is_admin() || build.requester() == caller.name;
 }
 
 }  // namespace
@@ -324,6 +324,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   record.set_request_id(request.request_id);
   record.set_request_sha256(sha256);
   record.set_trusted_caller(caller.trusted);
+  record.set_admin_caller(caller.is_admin());
   record.set_has_secrets(!google::protobuf::util::MessageDifferencer::Equals(
       build.spec(), spec.spec()));
 

@@ -290,7 +290,7 @@ void CheckUnimplemented(const v1::BuildSpec& spec,
 // The rules about policy that are no durations.
 void CheckPolicy(const v1::BuildPolicy& policy, const Caller& caller,
                  Violations& violations) {
-  if (policy.priority() > 0 && !caller.admin) {
+  if (policy.priority() > 0 && !caller.is_admin()) {
     violations.Add(errors::OptionNotAllowed(
         "policy.priority", "only admins may go before others; send 0 or less",
         ""));

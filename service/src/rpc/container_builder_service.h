@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_RPC_CONTAINER_BUILDER_SERVICE_H_
 
 #include <functional>
+#include <memory>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -9,27 +10,36 @@
 #include "build/engine.h"
 #include "containerbuilder/v1/container_builder.grpc.pb.h"
 #include "grpcpp/support/byte_buffer.h"
+#include "rpc/authenticator.h"
+#include "rpc/log_throttle.h"
+#include "rpc/rate_limiter.h"
+
+namespace spdlog {
+class logger;
+}  // namespace spdlog
 
 namespace containerbuilder::service {
 
-// The RPCs: converts between gRPC and the engine, and nothing else. What it
-// does not override, gRPC answers UNIMPLEMENTED. The two that stream events
-// write bytes that are serialized already.
+// The RPCs: knows who calls and whether he may, and converts between gRPC and
+// the engine; nothing else. What it does not override, gRPC answers
+// UNIMPLEMENTED. The two that stream events write bytes that are serialized
+// already.
 class ContainerBuilderService final
     : public v1::ContainerBuilder::WithRawCallbackMethod_Build<
           v1::ContainerBuilder::WithRawCallbackMethod_WatchBuild<
               v1::ContainerBuilder::CallbackService>> {
  public:
   struct Options {
-    // Callers on the unix socket may name any path and option.
-    bool trust_local = true;
     absl::Duration heartbeat_interval = absl::Seconds(15);
     std::function<absl::Time()> now = absl::Now;
+    std::shared_ptr<spdlog::logger> logger;
   };
 
   // All must outlive it. Work that may block runs on `requests`, what feeds
   // streams on `streams`.
-  ContainerBuilderService(Options options, Engine* engine, Executor* requests,
+  ContainerBuilderService(Options options, Engine* engine,
+                          const Authenticator* authenticator,
+                          RateLimiter* rate_limiter, Executor* requests,
                           Executor* streams);
 
   grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context,
@@ -66,13 +76,20 @@ class ContainerBuilderService final
       v1::DeleteBuildResponse* response) override;
 
  private:
-  Caller CallerOf(const grpc::CallbackServerContext& context) const;
-  // Runs `work` on requests_ and finishes the call with its status.
-  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                   std::function<absl::Status(Caller)> work);
+  // Who calls, if he may do what takes at least this role, now.
+  absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context,
+                               Role least);
+  // Runs `work` on requests_ and finishes the call with its status, if the
+  // caller has at least this role.
+  grpc::ServerUnaryReactor* Answer(
+      grpc::CallbackServerContext* context, Role least,
+      std::function<absl::Status(const Caller&)> work);
 
   const Options options_;
   Engine* const engine_;
+  const Authenticator* const authenticator_;
+  RateLimiter* const rate_limiter_;
+  LogThrottle refusals_;
   Executor* const requests_;
   Executor* const streams_;
 };

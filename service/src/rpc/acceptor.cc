@@ -1,0 +1,279 @@
+#include "rpc/acceptor.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/limits.h"
+#include "base/status_macros.h"
+#include "spdlog/logger.h"
+
+namespace containerbuilder::service {
+namespace {
+
+// How long to wait where not even the spare descriptor can be had back.
+constexpr int kNoDescriptorWaitMs = 100;
+
+FileDescriptor OpenSpare() {
+  return FileDescriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+// Descriptors that connections leave to builds, which need a handful each.
+int ReservedDescriptors(int limit) {
+  return std::min(limits::kReservedDescriptors, limit / 4);
+}
+
+int DescriptorLimit() {
+  rlimit files = {};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return 1024;
+  return static_cast<int>(
+      std::min<rlim_t>(files.rlim_cur, std::numeric_limits<int>::max()));
+}
+
+// What connections are counted by: one machine, or one network that has
+// addresses without end.
+std::string PeerOf(const sockaddr_storage& address) {
+  const auto bytes = [](const void* data, std::size_t size) {
+    return std::string(static_cast<const char*>(data), size);
+  };
+  if (address.ss_family == AF_INET) {
+    return bytes(&reinterpret_cast<const sockaddr_in&>(address).sin_addr, 4);
+  }
+  if (address.ss_family != AF_INET6) return "";
+  const auto& ip = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&ip)) return bytes(&ip.s6_addr[12], 4);
+  return bytes(&ip, 8);
+}
+
+// The process behind a unix socket runs as this user or as root. The socket's
+// mode says the same; it may have been changed.
+bool IsOwnUser(const FileDescriptor& connection) {
+  ucred peer = {};
+  socklen_t size = sizeof(peer);
+  return getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) ==
+             0 &&
+         (peer.uid == 0 || peer.uid == geteuid());
+}
+
+void SetOption(const FileDescriptor& socket, int level, int name, int value) {
+  // Without it the connection works, too.
+  setsockopt(socket.get(), level, name, &value, sizeof(value));
+}
+
+// What gRPC does for connections that it accepts itself, and the kernel's own
+// look at whether the peer is still there.
+void SetTcpOptions(const FileDescriptor& connection) {
+  const int user_timeout_ms = static_cast<int>(absl::ToInt64Milliseconds(
+      limits::kKeepaliveTime + limits::kKeepaliveTimeout));
+  SetOption(connection, IPPROTO_TCP, TCP_NODELAY, 1);
+  SetOption(connection, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetOption(connection, IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout_ms);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(
+    std::vector<Listener> listeners, Limits limits,
+    std::shared_ptr<spdlog::logger> logger) {
+  auto acceptor = absl::WrapUnique(
+      new Acceptor(std::move(listeners), limits, std::move(logger)));
+  acceptor->epoll_ = FileDescriptor(epoll_create1(EPOLL_CLOEXEC));
+  acceptor->stop_ = FileDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  acceptor->spare_ = OpenSpare();
+  if (!acceptor->epoll_.valid() || !acceptor->stop_.valid() ||
+      !acceptor->spare_.valid()) {
+    return absl::ErrnoToStatus(errno, "listening");
+  }
+  for (std::size_t i = 0; i < acceptor->listeners_.size(); ++i) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        acceptor->Watch(acceptor->listeners_[i].socket, EPOLLIN, i));
+  }
+  CONTAINERBUILDER_RETURN_IF_ERROR(acceptor->Watch(
+      acceptor->stop_.get(), EPOLLIN, acceptor->listeners_.size()));
+  acceptor->thread_ = std::thread([raw = acceptor.get()] { raw->Run(); });
+  return acceptor;
+}
+
+Acceptor::Acceptor(std::vector<Listener> listeners, Limits limits,
+                   std::shared_ptr<spdlog::logger> logger)
+    : listeners_(std::move(listeners)),
+      logger_(std::move(logger)),
+      limits_(limits),
+      next_id_(listeners_.size() + 1),
+      refusals_(limits::kRefusalLogInterval) {}
+
+Acceptor::~Acceptor() {
+  if (!thread_.joinable()) return;
+  eventfd_write(stop_.get(), 1);
+  thread_.join();
+}
+
+void Acceptor::SetLimits(Limits limits) {
+  absl::MutexLock lock(&mutex_);
+  limits_ = limits;
+}
+
+absl::Status Acceptor::Watch(int fd, std::uint32_t events, std::uint64_t id) {
+  epoll_event event = {};
+  event.events = events;
+  event.data.u64 = id;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return absl::ErrnoToStatus(errno, "epoll_ctl");
+  }
+  return absl::OkStatus();
+}
+
+void Acceptor::Run() {
+  std::array<epoll_event, 64> events = {};
+  for (;;) {
+    const int count =
+        epoll_wait(epoll_.get(), events.data(), events.size(), /*timeout=*/-1);
+    for (int i = 0; i < count; ++i) {
+      const std::uint64_t id = events[i].data.u64;
+      if (id == listeners_.size()) return;
+      if (id < listeners_.size()) {
+        AcceptAll(listeners_[id]);
+      } else {
+        Forget(id);
+      }
+    }
+  }
+}
+
+void Acceptor::AcceptAll(const Listener& listener) {
+  // Not to the end: other listeners and the ends of connections wait, and
+  // epoll tells again of what is left.
+  for (int i = 0; i < 64; ++i) {
+    if (!AcceptOne(listener)) return;
+  }
+}
+
+bool Acceptor::AcceptOne(const Listener& listener) {
+  sockaddr_storage address = {};
+  socklen_t size = sizeof(address);
+  FileDescriptor connection(accept4(listener.socket,
+                                    reinterpret_cast<sockaddr*>(&address),
+                                    &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!connection.valid()) {
+    switch (errno) {
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM:
+        return ShedOne(listener);
+      case EAGAIN:
+        return false;
+      default:
+        // Of the one connection, which is gone.
+        return true;
+    }
+  }
+  std::string peer = listener.is_unix ? "" : PeerOf(address);
+  const absl::string_view refusal = Refusal(listener, connection, peer);
+  if (!refusal.empty()) {
+    LogRefusal(refusal);
+    return true;
+  }
+  HandOn(listener, std::move(connection), std::move(peer));
+  return true;
+}
+
+absl::string_view Acceptor::Refusal(const Listener& listener,
+                                    const FileDescriptor& connection,
+                                    const std::string& peer) {
+  const int descriptors = DescriptorLimit();
+  // The lowest free number is given, so this one tells how many are in use.
+  if (connection.get() >= descriptors - ReservedDescriptors(descriptors)) {
+    return "few descriptors are left, which builds need";
+  }
+  if (listener.is_unix) {
+    return IsOwnUser(connection) ? ""
+                                 : "a unix socket's caller is another user";
+  }
+  absl::MutexLock lock(&mutex_);
+  if (tcp_connections_ >= limits_.max_connections) {
+    return "there are --max_connections";
+  }
+  const auto count = by_peer_.find(peer);
+  if (count != by_peer_.end() &&
+      count->second >= limits_.max_connections_per_peer) {
+    return "its address has --max_connections_per_peer";
+  }
+  return "";
+}
+
+void Acceptor::HandOn(const Listener& listener, FileDescriptor connection,
+                      std::string peer) {
+  FileDescriptor watched(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+  if (!watched.valid()) return;
+  if (!listener.is_unix) SetTcpOptions(connection);
+  const std::uint64_t id = next_id_++;
+  // No events but the end of both directions: gRPC shuts a connection down
+  // before it closes its own descriptor.
+  if (!Watch(watched.get(), EPOLLET, id).ok()) return;
+  if (!listener.is_unix) {
+    ++tcp_connections_;
+    ++by_peer_[peer];
+  }
+  connections_.emplace(id, Connection{std::move(watched), std::move(peer)});
+  listener.hand_over(std::move(connection));
+}
+
+bool Acceptor::ShedOne(const Listener& listener) {
+  spare_ = FileDescriptor();
+  FileDescriptor shed(
+      accept4(listener.socket, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  // The kernel asks for a descriptor before it looks for a connection, so there
+  // may have been none.
+  const bool any = shed.valid();
+  shed = FileDescriptor();
+  spare_ = OpenSpare();
+  if (any) LogRefusal("no descriptors or memory are left");
+  if (spare_.valid()) return any;
+  // Somebody else took the descriptor. What waits to be accepted would end the
+  // next epoll_wait at once.
+  pollfd stop = {stop_.get(), POLLIN, 0};
+  poll(&stop, 1, kNoDescriptorWaitMs);
+  return false;
+}
+
+void Acceptor::LogRefusal(absl::string_view reason) {
+  const auto left_out = refusals_.Admit(absl::Now());
+  if (!left_out || logger_ == nullptr) return;
+  logger_->warn("refused a connection: {} ({} more since the last such line)",
+                std::string(reason), *left_out);
+}
+
+void Acceptor::Forget(std::uint64_t id) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  const std::string& peer = found->second.peer;
+  if (!peer.empty()) {
+    --tcp_connections_;
+    const auto count = by_peer_.find(peer);
+    if (--count->second == 0) by_peer_.erase(count);
+  }
+  // gRPC's own descriptor may keep it in the set otherwise.
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.watched.get(), nullptr);
+  connections_.erase(found);
+}
+
+}  // namespace containerbuilder::service
