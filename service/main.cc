@@ -54,7 +54,7 @@ ABSL_FLAG(std::string, tls_client_ca, "",
 ABSL_FLAG(std::string, callers_file, "",
           "Who may call, a line each: ROLE NAME sha256:HEX for a token, or "
           "ROLE NAME certificate; roles: viewer, builder, admin");
-ABSL_FLAG(double, max_calls_per_second, ServerOptions().max_calls_per_second,
+ABSL_FLAG(int, max_calls_per_second, ServerOptions().max_calls_per_second,
           "Of one caller; 0: no limit. More are refused (RATE_LIMITED)");
 ABSL_FLAG(int, max_connections, ServerOptions().max_connections,
           "Over TCP, in all");
@@ -94,6 +94,9 @@ ABSL_FLAG(int, max_running_builds, ServerOptions().max_running_builds,
           "Builds that run at the same time; 0: as many as there are cores");
 ABSL_FLAG(int, max_queued_builds, ServerOptions().max_queued_builds,
           "Builds that wait besides; further ones are refused (QUEUE_FULL)");
+ABSL_FLAG(int, max_builds_per_caller, ServerOptions().max_builds_per_caller,
+          "Builds of one caller that run and wait; 0: no limit. More are "
+          "refused (RATE_LIMITED)");
 ABSL_FLAG(absl::Duration, drain_timeout, ServerOptions().drain_timeout,
           "How long builds may go on after SIGTERM before they are stopped");
 ABSL_FLAG(absl::Duration, retain_age, ServerOptions().retain_age,
@@ -140,6 +143,7 @@ ServerOptions OptionsFromFlags() {
   options.snapshotter = absl::GetFlag(FLAGS_snapshotter);
   options.max_running_builds = absl::GetFlag(FLAGS_max_running_builds);
   options.max_queued_builds = absl::GetFlag(FLAGS_max_queued_builds);
+  options.max_builds_per_caller = absl::GetFlag(FLAGS_max_builds_per_caller);
   options.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
   options.retain_age = absl::GetFlag(FLAGS_retain_age);
   options.retain_builds = absl::GetFlag(FLAGS_retain_builds);

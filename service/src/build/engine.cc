@@ -53,6 +53,7 @@ absl::Status CheckBounds(const EngineOptions& options) {
   } bounds[] = {
       {"max_running_builds", options.max_running_builds >= 0},
       {"max_queued_builds", options.max_queued_builds >= 0},
+      {"max_builds_per_caller", options.max_builds_per_caller >= 0},
       {"drain_timeout", options.drain_timeout >= absl::ZeroDuration()},
       {"retain_age", options.retain_age >= absl::ZeroDuration()},
       {"retain_builds", options.retain_builds >= 0},
@@ -339,6 +340,9 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
     if (scheduler_.full()) {
       return errors::QueueFull(scheduler_.max_queued());
     }
+    if (HasAllBuildsOf(caller)) {
+      return errors::TooManyBuilds(options_.max_builds_per_caller);
+    }
   }
   const int priority = spec.policy().priority();
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
@@ -356,6 +360,15 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   // There, so that no older positions come after newer ones.
   starter_.Post([this, made] { TellPosition(made); });
   return admission;
+}
+
+bool Engine::HasAllBuildsOf(const Caller& caller) const {
+  if (caller.is_admin() || options_.max_builds_per_caller == 0) return false;
+  const auto is_his = [this, &caller](const auto& live) {
+    return live.second->requester() == caller.name &&
+           scheduler_.Contains(live.first);
+  };
+  return absl::c_count_if(live_, is_his) >= options_.max_builds_per_caller;
 }
 
 absl::StatusOr<std::optional<Engine::Admission>> Engine::Join(

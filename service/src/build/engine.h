@@ -157,6 +157,9 @@ class Engine {
   Journal::Options JournalOptions();
   // For another build.
   bool HasRoom();
+  // As many builds of his run and wait as one caller may have.
+  bool HasAllBuildsOf(const Caller& caller) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // --- Running
   void Enqueue(const std::shared_ptr<Build>& build, int priority,

@@ -23,7 +23,7 @@ absl::Duration RateLimiter::Take(const std::string& caller, absl::Time now) {
   return absl::ZeroDuration();
 }
 
-void RateLimiter::SetRate(double calls_per_second) {
+void RateLimiter::SetRate(int calls_per_second) {
   absl::MutexLock lock(&mutex_);
   calls_per_second_ = calls_per_second;
 }
@@ -32,9 +32,7 @@ double RateLimiter::Filled(const Bucket& bucket, absl::Time now) const {
   // A clock that is set back takes nothing away.
   const double came =
       std::max(0.0, absl::ToDoubleSeconds(now - bucket.at)) * calls_per_second_;
-  // At least one, so that a rate below one a second lets calls through at all.
-  return std::min(std::max(1.0, calls_per_second_ * limits::kCallBurst),
-                  bucket.calls + came);
+  return std::min(calls_per_second_ * limits::kCallBurst, bucket.calls + came);
 }
 
 void RateLimiter::ForgetFull(absl::Time now) {

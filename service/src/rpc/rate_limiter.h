@@ -16,14 +16,14 @@ namespace containerbuilder::service {
 class RateLimiter {
  public:
   // 0: no limit. A full bucket holds limits::kCallBurst of it.
-  explicit RateLimiter(double calls_per_second)
+  explicit RateLimiter(int calls_per_second)
       : calls_per_second_(calls_per_second) {}
 
   // Zero where the call may go on, else the time until the next one may.
   absl::Duration Take(const std::string& caller, absl::Time now);
 
   // For calls to come.
-  void SetRate(double calls_per_second);
+  void SetRate(int calls_per_second);
 
  private:
   struct Bucket {
@@ -36,7 +36,7 @@ class RateLimiter {
   void ForgetFull(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::Mutex mutex_;
-  double calls_per_second_ ABSL_GUARDED_BY(mutex_);
+  int calls_per_second_ ABSL_GUARDED_BY(mutex_);
   // A caller without one has a full one.
   absl::flat_hash_map<std::string, Bucket> buckets_ ABSL_GUARDED_BY(mutex_);
   std::size_t forget_at_ ABSL_GUARDED_BY(mutex_) = 1024;

@@ -76,7 +76,7 @@ struct ServerOptions : EngineOptions {
   // Of a caller, over time: more than any tool needs that follows its builds,
   // little for the machine. A burst of ten seconds' worth is let through.
   // `local` has no limit, those who are `anonymous` one for each address.
-  double max_calls_per_second = 100;
+  int max_calls_per_second = 100;
   // Connections over TCP, in all and from one address (of IPv6: one network
   // /64). Each takes two descriptors, and at most half of what the process may
   // have is used.
