@@ -220,6 +220,13 @@ class Peer:
             except OSError:
                 return time.monotonic() - began
 
+    def end(self):
+        """Also for a thread that reads."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
     def close(self):
         self.socket.close()
 

@@ -119,6 +119,18 @@ inline constexpr absl::Duration kHandshakeTimeout = absl::Seconds(10);
 // own default, which is what peers expect of each other.
 inline constexpr int kMaxMetadataBytes = 8 * 1024;
 
+// What a TCP connection may send ahead of the calls that the service has from
+// it: a request that is on its way, and some. Every call gives back its own
+// size and kCallOverheadBytes, time gives kIdleBytesPerSecond, for pings and
+// probes, and what the service sends gives its sixteenth, for acknowledgements.
+// One that sends more, floods: gRPC 1.51 keeps each byte of endless headers,
+// without a limit.
+inline constexpr std::int64_t kMaxUncalledBytes =
+    kMaxRequestBytes + 1024 * 1024;
+inline constexpr std::int64_t kCallOverheadBytes = 16 * 1024;
+inline constexpr std::int64_t kIdleBytesPerSecond = 4 * 1024;
+inline constexpr absl::Duration kFloodCheckInterval = absl::Milliseconds(50);
+
 // Descriptors that connections leave to builds; a quarter at most of what the
 // process may have.
 inline constexpr int kReservedDescriptors = 256;

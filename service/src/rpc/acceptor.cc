@@ -2,8 +2,8 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -20,6 +20,8 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/limits.h"
@@ -48,9 +50,27 @@ int DescriptorLimit() {
       std::min<rlim_t>(files.rlim_cur, std::numeric_limits<int>::max()));
 }
 
+// As gRPC writes it in ServerContext::peer; empty for unix.
+std::string PeerOf(const sockaddr_storage& address) {
+  std::array<char, INET6_ADDRSTRLEN> text = {};
+  if (address.ss_family == AF_INET) {
+    const auto& ip = reinterpret_cast<const sockaddr_in&>(address);
+    inet_ntop(AF_INET, &ip.sin_addr, text.data(), text.size());
+    return absl::StrCat("ipv4:", text.data(), ":", ntohs(ip.sin_port));
+  }
+  if (address.ss_family != AF_INET6) return "";
+  const auto& ip = reinterpret_cast<const sockaddr_in6&>(address);
+  if (IN6_IS_ADDR_V4MAPPED(&ip.sin6_addr)) {
+    inet_ntop(AF_INET, &ip.sin6_addr.s6_addr[12], text.data(), text.size());
+    return absl::StrCat("ipv4:", text.data(), ":", ntohs(ip.sin6_port));
+  }
+  inet_ntop(AF_INET6, &ip.sin6_addr, text.data(), text.size());
+  return absl::StrCat("ipv6:%5B", text.data(), "%5D:", ntohs(ip.sin6_port));
+}
+
 // What connections are counted by: one machine, or one network that has
 // addresses without end.
-std::string PeerOf(const sockaddr_storage& address) {
+std::string HostOf(const sockaddr_storage& address) {
   const auto bytes = [](const void* data, std::size_t size) {
     return std::string(static_cast<const char*>(data), size);
   };
@@ -118,7 +138,8 @@ Acceptor::Acceptor(std::vector<Listener> listeners, Limits limits,
       logger_(std::move(logger)),
       limits_(limits),
       next_id_(listeners_.size() + 1),
-      refusals_(limits::kRefusalLogInterval) {}
+      refusals_(limits::kRefusalLogInterval),
+      floods_(limits::kRefusalLogInterval) {}
 
 Acceptor::~Acceptor() {
   if (!thread_.joinable()) return;
@@ -143,9 +164,11 @@ absl::Status Acceptor::Watch(int fd, std::uint32_t events, std::uint64_t id) {
 
 void Acceptor::Run() {
   std::array<epoll_event, 64> events = {};
+  const int interval_ms =
+      static_cast<int>(absl::ToInt64Milliseconds(limits::kFloodCheckInterval));
   for (;;) {
-    const int count =
-        epoll_wait(epoll_.get(), events.data(), events.size(), /*timeout=*/-1);
+    const int count = epoll_wait(epoll_.get(), events.data(), events.size(),
+                                 tcp_connections_ > 0 ? interval_ms : -1);
     for (int i = 0; i < count; ++i) {
       const std::uint64_t id = events[i].data.u64;
       if (id == listeners_.size()) return;
@@ -155,7 +178,66 @@ void Acceptor::Run() {
         Forget(id);
       }
     }
+    const absl::Time now = absl::Now();
+    if (now >= floods_checked_ &&
+        now < floods_checked_ + limits::kFloodCheckInterval) {
+      continue;
+    }
+    floods_checked_ = now;
+    CheckFloods(now);
   }
+}
+
+void Acceptor::CountCall(const std::string& peer, std::int64_t bytes) {
+  if (absl::StartsWith(peer, "unix:")) return;
+  absl::MutexLock lock(&mutex_);
+  called_[peer] += bytes + limits::kCallOverheadBytes;
+}
+
+void Acceptor::CheckFloods(absl::Time now) {
+  absl::flat_hash_map<std::string, std::int64_t> called;
+  {
+    absl::MutexLock lock(&mutex_);
+    called.swap(called_);
+  }
+  for (auto& [id, connection] : connections_) {
+    if (connection.peer.empty()) continue;
+    const auto found = called.find(connection.peer);
+    CheckFlood(connection, found == called.end() ? 0 : found->second, now);
+  }
+}
+
+void Acceptor::CheckFlood(Connection& connection, std::int64_t called,
+                          absl::Time now) {
+  tcp_info info = {};
+  socklen_t size = sizeof(info);
+  if (getsockopt(connection.watched.get(), IPPROTO_TCP, TCP_INFO, &info,
+                 &size) != 0) {
+    return;
+  }
+  const auto received = static_cast<std::int64_t>(info.tcpi_bytes_received);
+  const auto sent = static_cast<std::int64_t>(info.tcpi_bytes_acked);
+  const double seconds =
+      std::max(0.0, absl::ToDoubleSeconds(now - connection.at));
+  connection.allowance +=
+      called + (sent - connection.sent) / 16 +
+      static_cast<std::int64_t>(
+          seconds * static_cast<double>(limits::kIdleBytesPerSecond)) -
+      (received - connection.received);
+  connection.allowance =
+      std::min(connection.allowance, limits::kMaxUncalledBytes);
+  connection.received = received;
+  connection.sent = sent;
+  connection.at = now;
+  if (connection.allowance >= 0) return;
+  // gRPC finds it ended, and so do we.
+  shutdown(connection.watched.get(), SHUT_RDWR);
+  const auto left_out = floods_.Admit(now);
+  if (!left_out || logger_ == nullptr) return;
+  logger_->warn(
+      "ended the connection of {}: it sent much and called nothing ({} more "
+      "since the last such line)",
+      connection.peer, *left_out);
 }
 
 void Acceptor::AcceptAll(const Listener& listener) {
@@ -186,19 +268,24 @@ bool Acceptor::AcceptOne(const Listener& listener) {
         return true;
     }
   }
-  std::string peer = listener.is_unix ? "" : PeerOf(address);
-  const absl::string_view refusal = Refusal(listener, connection, peer);
+  std::string host = listener.is_unix ? "" : HostOf(address);
+  const absl::string_view refusal = Refusal(listener, connection, host);
   if (!refusal.empty()) {
     LogRefusal(refusal);
     return true;
   }
-  HandOn(listener, std::move(connection), std::move(peer));
+  HandOn(listener, std::move(connection),
+         {.watched = FileDescriptor(),
+          .host = std::move(host),
+          .peer = listener.is_unix ? "" : PeerOf(address),
+          .at = absl::Now(),
+          .allowance = limits::kMaxUncalledBytes});
   return true;
 }
 
 absl::string_view Acceptor::Refusal(const Listener& listener,
                                     const FileDescriptor& connection,
-                                    const std::string& peer) {
+                                    const std::string& host) {
   const int descriptors = DescriptorLimit();
   // The lowest free number is given, so this one tells how many are in use.
   if (connection.get() >= descriptors - ReservedDescriptors(descriptors)) {
@@ -212,29 +299,30 @@ absl::string_view Acceptor::Refusal(const Listener& listener,
   if (tcp_connections_ >= limits_.max_connections) {
     return "there are --max_connections";
   }
-  const auto count = by_peer_.find(peer);
-  if (count != by_peer_.end() &&
+  const auto count = by_host_.find(host);
+  if (count != by_host_.end() &&
       count->second >= limits_.max_connections_per_peer) {
     return "its address has --max_connections_per_peer";
   }
   return "";
 }
 
-void Acceptor::HandOn(const Listener& listener, FileDescriptor connection,
-                      std::string peer) {
-  FileDescriptor watched(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
-  if (!watched.valid()) return;
-  if (!listener.is_unix) SetTcpOptions(connection);
+void Acceptor::HandOn(const Listener& listener, FileDescriptor descriptor,
+                      Connection connection) {
+  connection.watched =
+      FileDescriptor(fcntl(descriptor.get(), F_DUPFD_CLOEXEC, /*at_least=*/0));
+  if (!connection.watched.valid()) return;
   const std::uint64_t id = next_id_++;
   // No events but the end of both directions: gRPC shuts a connection down
   // before it closes its own descriptor.
-  if (!Watch(watched.get(), EPOLLET, id).ok()) return;
+  if (!Watch(connection.watched.get(), EPOLLET, id).ok()) return;
   if (!listener.is_unix) {
+    SetTcpOptions(descriptor);
     ++tcp_connections_;
-    ++by_peer_[peer];
+    ++by_host_[connection.host];
   }
-  connections_.emplace(id, Connection{std::move(watched), std::move(peer)});
-  listener.hand_over(std::move(connection));
+  connections_.emplace(id, std::move(connection));
+  listener.hand_over(std::move(descriptor));
 }
 
 bool Acceptor::ShedOne(const Listener& listener) {
@@ -265,11 +353,11 @@ void Acceptor::LogRefusal(absl::string_view reason) {
 void Acceptor::Forget(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
-  const std::string& peer = found->second.peer;
-  if (!peer.empty()) {
+  const std::string& host = found->second.host;
+  if (!host.empty()) {
     --tcp_connections_;
-    const auto count = by_peer_.find(peer);
-    if (--count->second == 0) by_peer_.erase(count);
+    const auto count = by_host_.find(host);
+    if (--count->second == 0) by_host_.erase(count);
   }
   // gRPC's own descriptor may keep it in the set otherwise.
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.watched.get(), nullptr);

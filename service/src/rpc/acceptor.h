@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "process/processes.h"
 #include "rpc/log_throttle.h"
 
@@ -61,10 +62,21 @@ class Acceptor {
   // For connections to come.
   void SetLimits(Limits limits);
 
+  // A call came from there (as gRPC names it: `ipv4:127.0.0.1:5000`), of so
+  // many bytes: what a connection sends beside calls is a flood, and ends it.
+  void CountCall(const std::string& peer, std::int64_t bytes);
+
  private:
   struct Connection {
     FileDescriptor watched;
-    std::string peer;  // empty for unix
+    // Empty for unix.
+    std::string host;  // what it is counted by
+    std::string peer;  // as gRPC names it
+    // What was seen of it last, and what it may send beside that.
+    absl::Time at;
+    std::int64_t received = 0;
+    std::int64_t sent = 0;
+    std::int64_t allowance = 0;
   };
 
   Acceptor(std::vector<Listener> listeners, Limits limits,
@@ -78,12 +90,15 @@ class Acceptor {
   // Why the connection is not taken; empty if it is.
   absl::string_view Refusal(const Listener& listener,
                             const FileDescriptor& connection,
-                            const std::string& peer);
-  void HandOn(const Listener& listener, FileDescriptor connection,
-              std::string peer);
+                            const std::string& host);
+  void HandOn(const Listener& listener, FileDescriptor descriptor,
+              Connection connection);
   // The same, where there is no descriptor for it.
   bool ShedOne(const Listener& listener);
   void LogRefusal(absl::string_view reason);
+  // Ends connections that flood.
+  void CheckFloods(absl::Time now);
+  void CheckFlood(Connection& connection, std::int64_t called, absl::Time now);
   void Forget(std::uint64_t id);
 
   const std::vector<Listener> listeners_;
@@ -95,13 +110,18 @@ class Acceptor {
 
   absl::Mutex mutex_;
   Limits limits_ ABSL_GUARDED_BY(mutex_);
+  // Peer -> bytes that its calls since the last look give it.
+  absl::flat_hash_map<std::string, std::int64_t> called_
+      ABSL_GUARDED_BY(mutex_);
 
   // The thread's own.
   std::uint64_t next_id_;
   absl::flat_hash_map<std::uint64_t, Connection> connections_;
-  absl::flat_hash_map<std::string, int> by_peer_;
+  absl::flat_hash_map<std::string, int> by_host_;
   int tcp_connections_ = 0;
+  absl::Time floods_checked_ = absl::InfinitePast();
   LogThrottle refusals_;
+  LogThrottle floods_;
 
   std::thread thread_;
 };

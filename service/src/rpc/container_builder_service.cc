@@ -77,12 +77,13 @@ ContainerBuilderService::ContainerBuilderService(
       streams_(streams) {}
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Health(
-    grpc::CallbackServerContext* context, const v1::HealthRequest* /*request*/,
+    grpc::CallbackServerContext* context, const v1::HealthRequest* request,
     v1::HealthResponse* response) {
-  return Answer(context, Role::kViewer, [this, response](const Caller&) {
-    *response = engine_->Health(limits::kHealthFreshness);
-    return absl::OkStatus();
-  });
+  return Answer(context, Role::kViewer, *request,
+                [this, response](const Caller&) {
+                  *response = engine_->Health(limits::kHealthFreshness);
+                  return absl::OkStatus();
+                });
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
@@ -90,7 +91,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
     const v1::ConstructArgsRequest* request,
     v1::ConstructArgsResponse* response) {
   return Answer(
-      context, Role::kViewer,
+      context, Role::kViewer, *request,
       [this, request, response](const Caller& caller) -> absl::Status {
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
             *response, engine_->ConstructArgs(request->options(), caller));
@@ -100,7 +101,8 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
-  absl::StatusOr<Caller> caller = Admit(*context, Role::kBuilder);
+  absl::StatusOr<Caller> caller =
+      Admit(*context, Role::kBuilder, bytes->Length());
   if (!caller.ok()) return WatchReactor::Fail(caller.status());
   const auto request = Parse<v1::BuildRequest>(*bytes);
   if (!request.ok()) return WatchReactor::Fail(request.status());
@@ -116,7 +118,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
     grpc::CallbackServerContext* context, const v1::CreateBuildRequest* request,
     v1::CreateBuildResponse* response) {
   return Answer(
-      context, Role::kBuilder,
+      context, Role::kBuilder, *request,
       [this, request, response](const Caller& caller) -> absl::Status {
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
             *response->mutable_build(), engine_->CreateBuild(*request, caller));
@@ -126,7 +128,8 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
-  absl::StatusOr<Caller> caller = Admit(*context, Role::kViewer);
+  absl::StatusOr<Caller> caller =
+      Admit(*context, Role::kViewer, bytes->Length());
   if (!caller.ok()) return WatchReactor::Fail(caller.status());
   const auto request = Parse<v1::WatchBuildRequest>(*bytes);
   if (!request.ok()) return WatchReactor::Fail(request.status());
@@ -149,7 +152,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::GetBuild(
     grpc::CallbackServerContext* context, const v1::GetBuildRequest* request,
     v1::GetBuildResponse* response) {
   return Answer(
-      context, Role::kViewer,
+      context, Role::kViewer, *request,
       [this, request, response](const Caller& caller) -> absl::Status {
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
             *response->mutable_build(),
@@ -162,7 +165,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ListBuilds(
     grpc::CallbackServerContext* context, const v1::ListBuildsRequest* request,
     v1::ListBuildsResponse* response) {
   return Answer(
-      context, Role::kViewer,
+      context, Role::kViewer, *request,
       [this, request, response](const Caller& caller) -> absl::Status {
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
             *response, engine_->ListBuilds(*request, caller));
@@ -175,7 +178,8 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CancelBuild(
     v1::CancelBuildResponse* response) {
   return CancelReactor::Start(
       [this, name = request->name(),
-       caller = Admit(*context, Role::kBuilder)](CancelReactor::OnEnd on_end) {
+       caller = Admit(*context, Role::kBuilder, request->ByteSizeLong())](
+          CancelReactor::OnEnd on_end) {
         if (!caller.ok()) return caller.status();
         return engine_->CancelBuild(name, *caller, std::move(on_end));
       },
@@ -185,16 +189,19 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CancelBuild(
 grpc::ServerUnaryReactor* ContainerBuilderService::DeleteBuild(
     grpc::CallbackServerContext* context, const v1::DeleteBuildRequest* request,
     v1::DeleteBuildResponse* /*response*/) {
-  return Answer(context, Role::kBuilder, [this, request](const Caller& caller) {
-    return engine_->DeleteBuild(request->name(), caller);
-  });
+  return Answer(context, Role::kBuilder, *request,
+                [this, request](const Caller& caller) {
+                  return engine_->DeleteBuild(request->name(), caller);
+                });
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
     grpc::CallbackServerContext* context, Role least,
+    const google::protobuf::Message& request,
     std::function<absl::Status(const Caller&)> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::StatusOr<Caller> caller = Admit(*context, least);
+  absl::StatusOr<Caller> caller =
+      Admit(*context, least, request.ByteSizeLong());
   if (!caller.ok()) {
     reactor->Finish(ToGrpcStatus(caller.status()));
     return reactor;
@@ -208,7 +215,8 @@ grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
 }
 
 absl::StatusOr<Caller> ContainerBuilderService::Admit(
-    const grpc::CallbackServerContext& context, Role least) {
+    const grpc::CallbackServerContext& context, Role least,
+    std::size_t request_bytes) {
   absl::StatusOr<Caller> caller =
       authenticator_->Authenticate(CredentialsOf(context));
   if (caller.ok() && !caller->trusted) {
@@ -221,7 +229,9 @@ absl::StatusOr<Caller> ContainerBuilderService::Admit(
   if (caller.ok() && caller->role < least) {
     caller = errors::RoleRequired(RoleName(least));
   }
-  if (!caller.ok() && options_.logger != nullptr) {
+  if (caller.ok()) {
+    options_.on_call(context.peer(), static_cast<std::int64_t>(request_bytes));
+  } else if (options_.logger != nullptr) {
     if (const auto left_out = refusals_.Admit(options_.now())) {
       options_.logger->warn(
           "refused a call from {}: {} ({} more since the last such line)",

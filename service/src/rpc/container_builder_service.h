@@ -1,8 +1,11 @@
 #ifndef CONTAINERBUILDER_RPC_CONTAINER_BUILDER_SERVICE_H_
 #define CONTAINERBUILDER_RPC_CONTAINER_BUILDER_SERVICE_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -33,6 +36,9 @@ class ContainerBuilderService final
     absl::Duration heartbeat_interval = absl::Seconds(15);
     std::function<absl::Time()> now = absl::Now;
     std::shared_ptr<spdlog::logger> logger;
+    // Told of each call that is let in: from where (as gRPC names it) and how
+    // many bytes.
+    std::function<void(const std::string& peer, std::int64_t bytes)> on_call;
   };
 
   // All must outlive it. Work that may block runs on `requests`, what feeds
@@ -78,11 +84,12 @@ class ContainerBuilderService final
  private:
   // Who calls, if he may do what takes at least this role, now.
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context,
-                               Role least);
+                               Role least, std::size_t request_bytes);
   // Runs `work` on requests_ and finishes the call with its status, if the
   // caller has at least this role.
   grpc::ServerUnaryReactor* Answer(
       grpc::CallbackServerContext* context, Role least,
+      const google::protobuf::Message& request,
       std::function<absl::Status(const Caller&)> work);
 
   const Options options_;

@@ -195,6 +195,11 @@ class Server::State {
     ContainerBuilderService::Options service_options;
     service_options.heartbeat_interval = options_.heartbeat_interval;
     service_options.logger = options_.logger;
+    service_options.on_call = [this](const std::string& peer,
+                                     std::int64_t bytes) {
+      absl::MutexLock lock(&acceptor_mutex_);
+      if (acceptor_ != nullptr) acceptor_->CountCall(peer, bytes);
+    };
     service_ = std::make_unique<ContainerBuilderService>(
         std::move(service_options), engine_.get(), authenticator_.get(),
         &rate_limiter_, requests_.get(), streams_.get());
@@ -214,7 +219,7 @@ class Server::State {
     }
     if (server_ != nullptr) server_->GetHealthCheckService()->Shutdown();
     if (engine_ != nullptr) engine_->Shutdown();
-    acceptor_.reset();
+    StopAccepting();
     if (server_ != nullptr) {
       server_->Shutdown(absl::ToChronoTime(absl::Now() + kShutdownTimeout));
       server_->Wait();
@@ -265,11 +270,19 @@ class Server::State {
              }});
       }
     }
+    absl::MutexLock lock(&acceptor_mutex_);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
         acceptor_,
         Acceptor::Start(std::move(listeners), ConnectionLimits(options_),
                         options_.logger));
     return absl::OkStatus();
+  }
+
+  // Calls go on until gRPC's own shutdown.
+  void StopAccepting() {
+    std::unique_ptr<Acceptor> stopped;
+    absl::MutexLock lock(&acceptor_mutex_);
+    stopped = std::move(acceptor_);
   }
 
   // Brings grpc.health.v1 up to date, now and every health_interval.
@@ -358,7 +371,8 @@ class Server::State {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>
       plain_connections_, tls_connections_;
   std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<Acceptor> acceptor_;
+  absl::Mutex acceptor_mutex_;
+  std::unique_ptr<Acceptor> acceptor_ ABSL_GUARDED_BY(acceptor_mutex_);
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {

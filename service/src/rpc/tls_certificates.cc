@@ -139,8 +139,8 @@ grpc_ssl_certificate_config_reload_status Fetch(
   // any others do.
   const std::string& authorities =
       pem.client_ca.empty() ? pem.cert : pem.client_ca;
-  *config = grpc_ssl_server_certificate_config_create(authorities.c_str(),
-                                                      &pair, 1);
+  *config =
+      grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 
