@@ -78,6 +78,14 @@ ABSL_FLAG(std::int64_t, max_log_bytes, ServerOptions().max_log_bytes,
 ABSL_FLAG(std::int64_t, min_free_bytes, ServerOptions().min_free_bytes,
           "Where the disk of --state_dir has less free, no build is taken, and "
           "one that prints is ended (NO_SPACE)");
+ABSL_FLAG(std::string, secret_dir, "",
+          "Folder in memory for secrets by value; default: $XDG_RUNTIME_DIR, "
+          "/run or /dev/shm");
+ABSL_FLAG(bool, allow_secrets_in_output, false,
+          "Requests may ask that their secrets stay in the output");
+ABSL_FLAG(bool, share_registry_logins, false,
+          "Callers who are not trusted build with the registry logins of the "
+          "daemon's user");
 ABSL_FLAG(absl::Duration, health_interval, ServerOptions().health_interval,
           "How often grpc.health.v1 is brought up to date");
 
@@ -104,6 +112,10 @@ ServerOptions OptionsFromFlags() {
   options.retain_bytes = absl::GetFlag(FLAGS_retain_bytes);
   options.max_log_bytes = absl::GetFlag(FLAGS_max_log_bytes);
   options.min_free_bytes = absl::GetFlag(FLAGS_min_free_bytes);
+  options.secret_dir = absl::GetFlag(FLAGS_secret_dir);
+  options.allow_secrets_in_output =
+      absl::GetFlag(FLAGS_allow_secrets_in_output);
+  options.share_registry_logins = absl::GetFlag(FLAGS_share_registry_logins);
   options.health_interval = absl::GetFlag(FLAGS_health_interval);
   options.reap_orphans = true;
   options.logger = std::make_shared<spdlog::logger>(
