@@ -41,6 +41,10 @@ int Cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+int MaxRunning(const EngineOptions& options) {
+  return options.max_running_builds > 0 ? options.max_running_builds : Cores();
+}
+
 std::shared_ptr<spdlog::logger> NullLogger() {
   return std::make_shared<spdlog::logger>(
       "", std::make_shared<spdlog::sinks::null_sink_mt>());
@@ -58,34 +62,6 @@ std::vector<std::string> FoldersForSecrets(const EngineOptions& options,
     folders.insert(folders.begin(), *own);
   }
   return folders;
-}
-
-// What no build could be run with.
-absl::Status CheckBounds(const EngineOptions& options) {
-  if (options.secret_dir.find_first_of(",\"\n") != std::string::npos) {
-    return absl::InvalidArgumentError(
-        "--secret_dir: must have no comma, no quote and no newline in it");
-  }
-  const struct {
-    absl::string_view flag;
-    bool is_valid;
-  } bounds[] = {
-      {"max_running_builds", options.max_running_builds >= 0},
-      {"max_queued_builds", options.max_queued_builds >= 0},
-      {"drain_timeout", options.drain_timeout >= absl::ZeroDuration()},
-      {"retain_age", options.retain_age >= absl::ZeroDuration()},
-      {"retain_builds", options.retain_builds >= 0},
-      {"retain_bytes", options.retain_bytes >= 0},
-      {"max_log_bytes", options.max_log_bytes >= 0},
-      {"min_free_bytes", options.min_free_bytes >= 0},
-  };
-  for (const auto& bound : bounds) {
-    if (!bound.is_valid) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--", bound.flag, ": must not be negative"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::Status CheckRequestId(absl::string_view request_id) {
@@ -193,9 +169,8 @@ Engine::Engine(EngineOptions options, StateFolder state, Host host,
                                   scheduler_.max_queued(), scheduler_.full(),
                                   draining_};
               }),
-      scheduler_(options_.max_running_builds > 0 ? options_.max_running_builds
-                                                 : Cores(),
-                 options_.max_queued_builds),
+      bounds_(BoundsOf(options_)),
+      scheduler_(MaxRunning(options_), options_.max_queued_builds),
       work_(kWorkThreads),
       starter_(1) {}
 
@@ -213,7 +188,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options) {
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                                        Host host,
                                                        ProcessRunner* runner) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(CheckBounds(options));
+  CONTAINERBUILDER_RETURN_IF_ERROR(Check(options));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(StateFolder state,
                                     StateFolder::Take(options.state_dir));
   std::unique_ptr<Engine> engine(new Engine(
@@ -245,6 +220,47 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
 }
 
 Engine::~Engine() { Shutdown(); }
+
+absl::Status Engine::Check(const EngineOptions& options) {
+  if (options.secret_dir.find_first_of(",\"\n") != std::string::npos) {
+    return absl::InvalidArgumentError(
+        "--secret_dir: must have no comma, no quote and no newline in it");
+  }
+  const struct {
+    absl::string_view flag;
+    bool is_valid;
+  } bounds[] = {
+      {"max_running_builds", options.max_running_builds >= 0},
+      {"max_queued_builds", options.max_queued_builds >= 0},
+      {"drain_timeout", options.drain_timeout >= absl::ZeroDuration()},
+      {"retain_age", options.retain_age >= absl::ZeroDuration()},
+      {"retain_builds", options.retain_builds >= 0},
+      {"retain_bytes", options.retain_bytes >= 0},
+      {"max_log_bytes", options.max_log_bytes >= 0},
+      {"min_free_bytes", options.min_free_bytes >= 0},
+  };
+  for (const auto& bound : bounds) {
+    if (!bound.is_valid) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", bound.flag, ": must not be negative"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Engine::Bounds Engine::BoundsOf(const EngineOptions& options) {
+  return {options.drain_timeout, options.retain_age, options.retain_builds,
+          options.retain_bytes};
+}
+
+void Engine::SetBounds(const EngineOptions& options) {
+  {
+    absl::MutexLock lock(&mutex_);
+    bounds_ = BoundsOf(options);
+    scheduler_.SetBounds(MaxRunning(options), options.max_queued_builds);
+  }
+  StartNext();
+}
 
 v1::HealthResponse Engine::Health(absl::Duration freshness) {
   return health_.Check(freshness);
@@ -588,7 +604,7 @@ void Engine::Shutdown() {
                            mutex_) { return hastened_ || is_empty(); };
   {
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&is_over), options_.drain_timeout);
+    mutex_.AwaitWithTimeout(absl::Condition(&is_over), bounds_.drain_timeout);
   }
   for (const std::shared_ptr<Build>& build : builds) {
     build->Stop(StopReason::kShutdown);

@@ -72,6 +72,13 @@ class Engine {
   // Shuts down.
   ~Engine();
 
+  // Whether the options' bounds make sense; INVALID_ARGUMENT names the one
+  // that does not.
+  static absl::Status Check(const EngineOptions& options);
+  // Takes over those of the options, checked, that may change: how many builds
+  // run and wait, how long a drain takes, and what is retained.
+  void SetBounds(const EngineOptions& options);
+
   // Everything a build needs; an answer at most `freshness` old is shared.
   v1::HealthResponse Health(absl::Duration freshness);
 
@@ -198,6 +205,15 @@ class Engine {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(opening_);
   absl::Status Forget(const std::string& name);
 
+  // What SetBounds changes, but for the scheduler's.
+  struct Bounds {
+    absl::Duration drain_timeout;
+    absl::Duration retain_age;
+    std::int64_t retain_builds;
+    std::int64_t retain_bytes;
+  };
+  static Bounds BoundsOf(const EngineOptions& options);
+
   // First, so that it ends last; null where the runner is another's.
   std::unique_ptr<ProcessRunner> own_runner_;
   const EngineOptions options_;
@@ -232,6 +248,7 @@ class Engine {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool hastened_ ABSL_GUARDED_BY(mutex_) = false;
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
+  Bounds bounds_ ABSL_GUARDED_BY(mutex_);
   Scheduler scheduler_ ABSL_GUARDED_BY(mutex_);
   // All that have not ended, and those whose end is not recorded yet.
   absl::flat_hash_map<std::string, std::shared_ptr<Build>> live_
