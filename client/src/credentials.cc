@@ -25,10 +25,16 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   return content;
 }
 
+// 127.0.0.0/8, and no name that begins like it.
+bool IsLoopbackIp(absl::string_view address) {
+  return absl::StartsWith(address, "127.") &&
+         address.substr(0, address.rfind(':'))
+                 .find_first_not_of("0123456789.") == absl::string_view::npos;
+}
+
 // What is sent there leaves this machine.
 bool IsRemote(absl::string_view address) {
-  return !absl::StartsWith(address, "unix:") &&
-         !absl::StartsWith(address, "127.") &&
+  return !absl::StartsWith(address, "unix:") && !IsLoopbackIp(address) &&
          !absl::StartsWith(address, "localhost:") &&
          !absl::StartsWith(address, "[::1]:");
 }

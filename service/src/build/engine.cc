@@ -20,6 +20,7 @@
 #include "build/nerdctl_args.h"
 #include "build/page_token.h"
 #include "build/request_hash.h"
+#include "build/secrets.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "google/protobuf/util/time_util.h"
 #include "process/boost_process_runner.h"
@@ -40,34 +41,27 @@ int Cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+int MaxRunning(const EngineOptions& options) {
+  return options.max_running_builds > 0 ? options.max_running_builds : Cores();
+}
+
 std::shared_ptr<spdlog::logger> NullLogger() {
   return std::make_shared<spdlog::logger>(
       "", std::make_shared<spdlog::sinks::null_sink_mt>());
 }
 
-// What no build could be run with.
-absl::Status CheckBounds(const EngineOptions& options) {
-  const struct {
-    absl::string_view flag;
-    bool is_valid;
-  } bounds[] = {
-      {"max_running_builds", options.max_running_builds >= 0},
-      {"max_queued_builds", options.max_queued_builds >= 0},
-      {"max_builds_per_caller", options.max_builds_per_caller >= 0},
-      {"drain_timeout", options.drain_timeout >= absl::ZeroDuration()},
-      {"retain_age", options.retain_age >= absl::ZeroDuration()},
-      {"retain_builds", options.retain_builds >= 0},
-      {"retain_bytes", options.retain_bytes >= 0},
-      {"max_log_bytes", options.max_log_bytes >= 0},
-      {"min_free_bytes", options.min_free_bytes >= 0},
-  };
-  for (const auto& bound : bounds) {
-    if (!bound.is_valid) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--", bound.flag, ": must not be negative"));
-    }
+// Where secrets may be, the best first: /run is root's own, while everybody
+// may write to /dev/shm.
+std::vector<std::string> FoldersForSecrets(const EngineOptions& options,
+                                           const Host& host) {
+  if (!options.secret_dir.empty()) return {options.secret_dir};
+  std::vector<std::string> folders = {"/run", "/dev/shm"};
+  const std::optional<std::string> own = host.getenv("XDG_RUNTIME_DIR");
+  // An argument of nerdctl has it in a list with commas.
+  if (own && own->find_first_of(",\"\n") == std::string::npos) {
+    folders.insert(folders.begin(), *own);
   }
-  return absl::OkStatus();
+  return folders;
 }
 
 absl::Status CheckRequestId(absl::string_view request_id) {
@@ -124,6 +118,13 @@ absl::StatusOr<ListQuery> ReadListQuery(const v1::ListBuildsRequest& request,
     }
     query.states.push_back(static_cast<v1::Build::State>(state));
   }
+  if (request.annotations_size() > limits::kMaxListAnnotations) {
+    return errors::OptionInvalid(
+        "annotations",
+        absl::StrCat("a list is filtered by at most ",
+                     limits::kMaxListAnnotations, " annotations, not ",
+                     request.annotations_size()));
+  }
   query.annotations.insert(request.annotations().begin(),
                            request.annotations().end());
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
@@ -161,7 +162,11 @@ Engine::Engine(EngineOptions options, StateFolder state, Host host,
                   options_.containerd_namespace, options_.buildkit_host,
                   options_.snapshotter},
                  host_, runner),
-      policy_({options_.read_roots, options_.write_roots}, host_),
+      policy_({options_.read_roots, options_.write_roots,
+               options_.allow_secrets_in_output},
+              host_),
+      secret_folder_(SecretFolder::Take(FoldersForSecrets(options_, host_),
+                                        state_.path())),
       disk_floor_(host_, state_.path(), options_.min_free_bytes),
       reserve_(state_.reserve_path(), limits::kDiskReserveBytes),
       health_(&toolchain_, state_.path(), options_.min_free_bytes,
@@ -171,9 +176,8 @@ Engine::Engine(EngineOptions options, StateFolder state, Host host,
                                   scheduler_.max_queued(), scheduler_.full(),
                                   draining_};
               }),
-      scheduler_(options_.max_running_builds > 0 ? options_.max_running_builds
-                                                 : Cores(),
-                 options_.max_queued_builds),
+      bounds_(BoundsOf(options_)),
+      scheduler_(MaxRunning(options_), options_.max_queued_builds),
       work_(kWorkThreads),
       starter_(1) {}
 
@@ -191,7 +195,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options) {
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                                        Host host,
                                                        ProcessRunner* runner) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(CheckBounds(options));
+  CONTAINERBUILDER_RETURN_IF_ERROR(Check(options));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(StateFolder state,
                                     StateFolder::Take(options.state_dir));
   std::unique_ptr<Engine> engine(new Engine(
@@ -203,6 +207,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
   if (free.ok() &&
       *free < static_cast<std::uint64_t>(limits::kDiskReserveBytes)) {
     engine->reserve_.Release();
+  }
+  if (!engine->secret_folder_.ok()) {
+    const std::string why(engine->secret_folder_.status().message());
+    if (!engine->options_.secret_dir.empty()) {
+      return absl::FailedPreconditionError(absl::StrCat("--secret_dir: ", why));
+    }
+    engine->logger_->warn("secrets by value are refused: {}", why);
   }
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->OpenStore());
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->Recover());
@@ -216,6 +227,48 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
 }
 
 Engine::~Engine() { Shutdown(); }
+
+absl::Status Engine::Check(const EngineOptions& options) {
+  if (options.secret_dir.find_first_of(",\"\n") != std::string::npos) {
+    return absl::InvalidArgumentError(
+        "--secret_dir: must have no comma, no quote and no newline in it");
+  }
+  const struct {
+    absl::string_view flag;
+    bool is_valid;
+  } bounds[] = {
+      {"max_running_builds", options.max_running_builds >= 0},
+      {"max_queued_builds", options.max_queued_builds >= 0},
+      {"max_builds_per_caller", options.max_builds_per_caller >= 0},
+      {"drain_timeout", options.drain_timeout >= absl::ZeroDuration()},
+      {"retain_age", options.retain_age >= absl::ZeroDuration()},
+      {"retain_builds", options.retain_builds >= 0},
+      {"retain_bytes", options.retain_bytes >= 0},
+      {"max_log_bytes", options.max_log_bytes >= 0},
+      {"min_free_bytes", options.min_free_bytes >= 0},
+  };
+  for (const auto& bound : bounds) {
+    if (!bound.is_valid) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", bound.flag, ": must not be negative"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Engine::Bounds Engine::BoundsOf(const EngineOptions& options) {
+  return {options.max_builds_per_caller, options.drain_timeout,
+          options.retain_age, options.retain_builds, options.retain_bytes};
+}
+
+void Engine::SetBounds(const EngineOptions& options) {
+  {
+    absl::MutexLock lock(&mutex_);
+    bounds_ = BoundsOf(options);
+    scheduler_.SetBounds(MaxRunning(options), options.max_queued_builds);
+  }
+  StartNext();
+}
 
 v1::HealthResponse Engine::Health(absl::Duration freshness) {
   return health_.Check(freshness);
@@ -307,8 +360,12 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   if (policy.disconnect_policy() == v1::DISCONNECT_POLICY_UNSPECIFIED) {
     policy.set_disconnect_policy(request.usual_disconnect_policy);
   }
+  const std::string id = NewBuildId(host_.now());
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::string secret_folder,
+                                    SecretFolderOf(request.spec, id));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
-      AdmittedSpec spec, policy_.Admit(request.spec, policy, caller, nerdctl));
+      AdmittedSpec spec,
+      policy_.Admit(request.spec, policy, caller, nerdctl, secret_folder));
   if (!HasRoom()) {
     return errors::NoSpace(
         "the disk of the service's state folder is full but for what it keeps "
@@ -326,8 +383,9 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   record.set_request_sha256(sha256);
   record.set_trusted_caller(caller.trusted);
   record.set_admin_caller(caller.is_admin());
-  record.set_has_secrets(!google::protobuf::util::MessageDifferencer::Equals(
-      build.spec(), spec.spec()));
+  record.set_has_secrets(HasSecrets(spec.spec()) ||
+                         !google::protobuf::util::MessageDifferencer::Equals(
+                             build.spec(), spec.spec()));
 
   absl::MutexLock admission_lock(&admission_);
   // Somebody may have made it meanwhile.
@@ -341,13 +399,13 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
       return errors::QueueFull(scheduler_.max_queued());
     }
     if (HasAllBuildsOf(caller)) {
-      return errors::TooManyBuilds(options_.max_builds_per_caller);
+      return errors::TooManyBuilds(bounds_.max_builds_per_caller);
     }
   }
   const int priority = spec.policy().priority();
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const std::shared_ptr<Build> made,
-      MakeBuild(std::move(record), std::move(spec)));
+      MakeBuild(id, std::move(record), std::move(spec)));
   Admission admission;
   admission.record.mutable_build()->set_name(made->name());
   admission.live = made;
@@ -363,12 +421,12 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
 }
 
 bool Engine::HasAllBuildsOf(const Caller& caller) const {
-  if (caller.is_admin() || options_.max_builds_per_caller == 0) return false;
+  if (caller.is_admin() || bounds_.max_builds_per_caller == 0) return false;
   const auto is_his = [this, &caller](const auto& live) {
     return live.second->requester() == caller.name &&
            scheduler_.Contains(live.first);
   };
-  return absl::c_count_if(live_, is_his) >= options_.max_builds_per_caller;
+  return absl::c_count_if(live_, is_his) >= bounds_.max_builds_per_caller;
 }
 
 absl::StatusOr<std::optional<Engine::Admission>> Engine::Join(
@@ -401,12 +459,20 @@ absl::StatusOr<std::optional<Engine::Admission>> Engine::Join(
   return admission;
 }
 
-absl::StatusOr<std::shared_ptr<Build>> Engine::MakeBuild(BuildRecord record,
+absl::StatusOr<std::string> Engine::SecretFolderOf(const v1::BuildSpec& spec,
+                                                   absl::string_view id) const {
+  if (!HasSecrets(spec)) return "";
+  if (!secret_folder_.ok()) {
+    return errors::SecretsUnavailable(secret_folder_.status().message());
+  }
+  return secret_folder_->build_path(id);
+}
+
+absl::StatusOr<std::shared_ptr<Build>> Engine::MakeBuild(const std::string& id,
+                                                         BuildRecord record,
                                                          AdmittedSpec spec) {
-  const absl::Time now = host_.now();
-  const std::string id = NewBuildId(now);
   record.mutable_build()->set_name(BuildName(id));
-  *record.mutable_build()->mutable_create_time() = ToTimestamp(now);
+  *record.mutable_build()->mutable_create_time() = ToTimestamp(host_.now());
   const absl::StatusOr<std::string> folder = state_.MakeBuild(id);
   if (!folder.ok()) return ForCaller(folder.status());
   CONTAINERBUILDER_FAILPOINT("folder-made");
@@ -440,6 +506,8 @@ Build::Surroundings Engine::SurroundingsOfBuilds() {
       .max_log_bytes = options_.max_log_bytes,
       .has_room = [this] { return disk_floor_.HasRoom(); },
       .disk_is_full = [this] { return !reserve_.held(); },
+      .secret_folder = secret_folder_.ok() ? &*secret_folder_ : nullptr,
+      .share_registry_logins = options_.share_registry_logins,
       .keep = [this](const BuildRecord& record) { Keep(record); },
       .on_end =
           [this](const std::shared_ptr<Build>& build) { OnBuildEnd(build); }};
@@ -557,7 +625,7 @@ void Engine::Shutdown() {
                            mutex_) { return hastened_ || is_empty(); };
   {
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&is_over), options_.drain_timeout);
+    mutex_.AwaitWithTimeout(absl::Condition(&is_over), bounds_.drain_timeout);
   }
   for (const std::shared_ptr<Build>& build : builds) {
     build->Stop(StopReason::kShutdown);

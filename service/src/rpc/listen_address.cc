@@ -131,8 +131,11 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
                      "a free one)"));
   }
   address.host = std::string(text.substr(0, colon));
-  address.loopback = address.host == "localhost" || address.host == "[::1]" ||
-                     absl::StartsWith(address.host, "127.");
+  // Not every name that begins with 127 is of this machine.
+  address.loopback =
+      address.host == "localhost" || address.host == "[::1]" ||
+      (absl::StartsWith(address.host, "127.") &&
+       address.host.find_first_not_of("0123456789.") == std::string::npos);
   return address;
 }
 

@@ -227,6 +227,20 @@ class Server::State {
     bound_.clear();
   }
 
+  absl::Status Reload(const ServerOptions& options) {
+    // All of it is checked before any of it is changed.
+    CONTAINERBUILDER_RETURN_IF_ERROR(Engine::Check(options));
+    CONTAINERBUILDER_RETURN_IF_ERROR(CheckOptions(options));
+    engine_->SetBounds(options);
+    rate_limiter_.SetRate(options.max_calls_per_second);
+    {
+      absl::MutexLock lock(&acceptor_mutex_);
+      if (acceptor_ != nullptr) acceptor_->SetLimits(ConnectionLimits(options));
+    }
+    ReloadFiles();
+    return absl::OkStatus();
+  }
+
   void HastenShutdown() {
     if (engine_ != nullptr) engine_->HastenShutdown();
   }
@@ -387,6 +401,10 @@ Server::~Server() = default;
 
 const std::vector<std::string>& Server::addresses() const {
   return state_->addresses();
+}
+
+absl::Status Server::Reload(const ServerOptions& options) {
+  return state_->Reload(options);
 }
 
 void Server::Shutdown() { state_->Shutdown(); }

@@ -37,8 +37,8 @@ TEST(ListenAddressTest, KnowsLoopback) {
     EXPECT_TRUE(address->loopback) << text;
     EXPECT_FALSE(address->is_unix());
   }
-  for (const char* text :
-       {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "host:1", "localhost.example:1"}) {
+  for (const char* text : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "host:1",
+                           "localhost.example:1", "127.example:1"}) {
     absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
     ASSERT_THAT(address, IsOk()) << text;
     EXPECT_FALSE(address->loopback) << text;

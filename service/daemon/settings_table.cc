@@ -1,0 +1,208 @@
+#include "daemon/settings_table.h"
+
+namespace containerbuilder::daemon {
+
+absl::Span<const Setting> Settings() {
+  static constexpr Setting kSettings[] = {
+      // --- Where it listens, and for whom
+      {"listen", [](DaemonOptions& o) -> Field { return &o.server.listen; },
+       Reload::kNo,
+       "Addresses to listen on: unix:///path/to.sock (mode 0600; who can open "
+       "it may name any path of this machine) or host:port (port 0 picks a "
+       "free one)."},
+      {"address_file",
+       [](DaemonOptions& o) -> Field { return &o.address_file; }, Reload::kNo,
+       "The bound addresses are written to this file, one a line, when the "
+       "service is ready. Empty: nowhere."},
+      {"insecure", [](DaemonOptions& o) -> Field { return &o.server.insecure; },
+       Reload::kNo,
+       "Take addresses other than loopback without TLS, or without asking who "
+       "calls."},
+      {"tls_cert", [](DaemonOptions& o) -> Field { return &o.server.tls_cert; },
+       Reload::kNo,
+       "PEM file: the service's certificate, followed by those between it and "
+       "its authority. TCP is TLS then. Read again when it changes, as are the "
+       "next three."},
+      {"tls_key", [](DaemonOptions& o) -> Field { return &o.server.tls_key; },
+       Reload::kNo,
+       "PEM file: the certificate's key, without a password. Not for everybody "
+       "to read."},
+      {"tls_client_ca",
+       [](DaemonOptions& o) -> Field { return &o.server.tls_client_ca; },
+       Reload::kNo,
+       "PEM file: authorities. Callers on TCP must show a certificate that one "
+       "of them signed, and are known by its name."},
+      {"callers_file",
+       [](DaemonOptions& o) -> Field { return &o.server.callers_file; },
+       Reload::kNo,
+       "Who may call, one a line: ROLE NAME sha256:HEX for a token (the sum of "
+       "a random one, such as `openssl rand -hex 32` prints), ROLE NAME "
+       "certificate for a client certificate. Roles: viewer, builder, admin. "
+       "With neither this nor tls_client_ca, callers on TCP are all anonymous "
+       "builders."},
+      {"trust_local",
+       [](DaemonOptions& o) -> Field { return &o.server.trust_local; },
+       Reload::kNo,
+       "Callers on the unix socket who show no token may name any path and "
+       "option, and are admins."},
+
+      // --- What connections and calls may take
+      {"max_calls_per_second",
+       [](DaemonOptions& o) -> Field { return &o.server.max_calls_per_second; },
+       Reload::kYes,
+       "Calls of one caller, with bursts of ten seconds' worth; more are "
+       "refused (RATE_LIMITED). 0: no limit."},
+      {"max_connections",
+       [](DaemonOptions& o) -> Field { return &o.server.max_connections; },
+       Reload::kYes, "Connections over TCP, in all."},
+      {"max_connections_per_peer",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.max_connections_per_peer;
+       },
+       Reload::kYes,
+       "Connections over TCP from one address; of IPv6, from one network /64."},
+      {"max_streams_per_connection",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.max_streams_per_connection;
+       },
+       Reload::kNo,
+       "Calls at the same time on one connection, watches included. 0: no "
+       "limit."},
+      {"max_rpc_memory_bytes",
+       [](DaemonOptions& o) -> Field {
+         return Bytes{&o.server.max_rpc_memory_bytes};
+       },
+       Reload::kNo,
+       "What gRPC may keep in memory for all connections; over it, it closes "
+       "some. 0: no limit."},
+      {"max_connection_idle",
+       [](DaemonOptions& o) -> Field { return &o.server.max_connection_idle; },
+       Reload::kNo,
+       "A connection on which nothing is called is closed after this."},
+      {"max_connection_age",
+       [](DaemonOptions& o) -> Field { return &o.server.max_connection_age; },
+       Reload::kNo,
+       "A connection takes no new calls after this, and is closed when those "
+       "on it have ended. Streams are not cut."},
+
+      // --- What callers may reach
+      {"read_roots",
+       [](DaemonOptions& o) -> Field { return &o.server.read_roots; },
+       Reload::kNo,
+       "Folders that callers who are not trusted may read contexts and files "
+       "from."},
+      {"write_roots",
+       [](DaemonOptions& o) -> Field { return &o.server.write_roots; },
+       Reload::kNo,
+       "Folders that callers who are not trusted may have outputs written to."},
+
+      {"share_registry_logins",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.share_registry_logins;
+       },
+       Reload::kNo,
+       "Callers who are not trusted build with the registry logins of the "
+       "daemon's user (~/.docker)."},
+
+      // --- Secrets by value
+      {"secret_dir",
+       [](DaemonOptions& o) -> Field { return &o.server.secret_dir; },
+       Reload::kNo,
+       "Folder in memory (tmpfs) for secrets while their builds run. Empty: "
+       "$XDG_RUNTIME_DIR, /run or /dev/shm, the first that will do."},
+      {"allow_secrets_in_output",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.allow_secrets_in_output;
+       },
+       Reload::kNo, "Requests may ask that their secrets stay in the output."},
+
+      // --- nerdctl and its surroundings
+      {"nerdctl", [](DaemonOptions& o) -> Field { return &o.server.nerdctl; },
+       Reload::kNo, "nerdctl's path. Empty: looked up on PATH."},
+      {"containerd_address",
+       [](DaemonOptions& o) -> Field { return &o.server.containerd_address; },
+       Reload::kNo,
+       "containerd's socket. Empty: $CONTAINERD_ADDRESS, else nerdctl's "
+       "default."},
+      {"containerd_namespace",
+       [](DaemonOptions& o) -> Field { return &o.server.containerd_namespace; },
+       Reload::kNo,
+       "containerd's namespace, such as k8s.io. Empty: $CONTAINERD_NAMESPACE, "
+       "else nerdctl's default."},
+      {"buildkit_host",
+       [](DaemonOptions& o) -> Field { return &o.server.buildkit_host; },
+       Reload::kNo,
+       "buildkitd's address. Empty: $BUILDKIT_HOST, else nerdctl's default."},
+      {"snapshotter",
+       [](DaemonOptions& o) -> Field { return &o.server.snapshotter; },
+       Reload::kNo,
+       "containerd's snapshotter. Empty: $CONTAINERD_SNAPSHOTTER, else "
+       "nerdctl's default."},
+
+      // --- The queue
+      {"max_running_builds",
+       [](DaemonOptions& o) -> Field { return &o.server.max_running_builds; },
+       Reload::kYes,
+       "Builds that run at the same time. 0: as many as there are cores."},
+      {"max_queued_builds",
+       [](DaemonOptions& o) -> Field { return &o.server.max_queued_builds; },
+       Reload::kYes,
+       "Builds that wait besides; further ones are refused (QUEUE_FULL)."},
+      {"max_builds_per_caller",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.max_builds_per_caller;
+       },
+       Reload::kYes,
+       "Of those that run and wait, how many one caller may have who is no "
+       "admin; more are refused (RATE_LIMITED). 0: no limit."},
+      {"drain_timeout",
+       [](DaemonOptions& o) -> Field { return &o.server.drain_timeout; },
+       Reload::kYes,
+       "How long builds may go on after SIGTERM before they are stopped."},
+
+      // --- What is kept
+      {"state_dir",
+       [](DaemonOptions& o) -> Field { return &o.server.state_dir; },
+       Reload::kNo,
+       "Folder for builds, their logs and records, kept across restarts; one "
+       "daemon alone may use it."},
+      {"retain_age",
+       [](DaemonOptions& o) -> Field { return &o.server.retain_age; },
+       Reload::kYes,
+       "Ended builds are forgotten, with their logs, when they are older."},
+      {"retain_builds",
+       [](DaemonOptions& o) -> Field { return &o.server.retain_builds; },
+       Reload::kYes,
+       "Ended builds are forgotten, oldest first, when there are more."},
+      {"retain_bytes",
+       [](DaemonOptions& o) -> Field { return Bytes{&o.server.retain_bytes}; },
+       Reload::kYes,
+       "Ended builds are forgotten, oldest first, when their logs have more "
+       "bytes."},
+      {"max_log_bytes",
+       [](DaemonOptions& o) -> Field { return Bytes{&o.server.max_log_bytes}; },
+       Reload::kNo, "A build that prints more bytes is ended (LOG_LIMIT)."},
+      {"min_free_bytes",
+       [](DaemonOptions& o) -> Field {
+         return Bytes{&o.server.min_free_bytes};
+       },
+       Reload::kNo,
+       "Where the disk of state_dir has less free, no build is taken, and one "
+       "that prints is ended (NO_SPACE)."},
+
+      // --- Health
+      {"health_interval",
+       [](DaemonOptions& o) -> Field { return &o.server.health_interval; },
+       Reload::kNo, "How often grpc.health.v1 is brought up to date."},
+  };
+  return kSettings;
+}
+
+const Setting* FindSetting(absl::string_view key) {
+  for (const Setting& setting : Settings()) {
+    if (setting.key == key) return &setting;
+  }
+  return nullptr;
+}
+
+}  // namespace containerbuilder::daemon
