@@ -50,6 +50,37 @@ ABSL_FLAG(std::vector<std::string>, read_roots, {},
           "Folders that other callers may read contexts and files from");
 ABSL_FLAG(std::vector<std::string>, write_roots, {},
           "Folders that other callers may have outputs written to");
+ABSL_FLAG(std::vector<std::string>, allowed_options,
+          ServerOptions().policy.allowed_options,
+          "All options that other callers may use, named as nerdctl's flags");
+ABSL_FLAG(std::vector<std::string>, allowed_entitlements, {},
+          "Entitlements that they may use; network=host needs network.host and "
+          "security.insecure");
+ABSL_FLAG(std::vector<std::string>, allowed_networks,
+          ServerOptions().policy.allowed_networks,
+          "Networks that they may use");
+ABSL_FLAG(std::vector<std::string>, allowed_ssh, {},
+          "Ids, and sockets and keys by path, that they may name with ssh");
+ABSL_FLAG(std::vector<std::string>, allowed_registries, {},
+          "Registries, by host, that they may push to, have caches in and name "
+          "images for");
+ABSL_FLAG(std::vector<std::string>, allowed_tags,
+          ServerOptions().policy.allowed_tags,
+          "Patterns of names that they may give images");
+ABSL_FLAG(std::vector<std::string>, allowed_environment, {},
+          "Variables of nerdctl's that any request may set besides "
+          "SOURCE_DATE_EPOCH, TRACEPARENT and TRACESTATE");
+ABSL_FLAG(std::vector<std::string>, allowed_buildkit_hosts, {},
+          "Values of buildkit_host that they may use");
+ABSL_FLAG(std::vector<std::string>, allowed_frontends,
+          ServerOptions().policy.allowed_frontends,
+          "Patterns of images that their Dockerfiles' syntax lines may name");
+ABSL_FLAG(std::int64_t, max_staged_bytes,
+          ServerOptions().policy.max_staged_bytes,
+          "How many bytes one of their builds may have copied from "
+          "--read_roots");
+ABSL_FLAG(std::int64_t, max_staged_files,
+          ServerOptions().policy.max_staged_files, "... and how many files");
 ABSL_FLAG(std::string, nerdctl, "", "nerdctl's path; default: from PATH");
 ABSL_FLAG(std::string, containerd_address, "",
           "containerd's socket; default: $CONTAINERD_ADDRESS, else nerdctl's");
@@ -89,8 +120,21 @@ ServerOptions OptionsFromFlags() {
   options.state_dir = absl::GetFlag(FLAGS_state_dir);
   options.insecure = absl::GetFlag(FLAGS_insecure);
   options.trust_local = absl::GetFlag(FLAGS_trust_local);
-  options.read_roots = absl::GetFlag(FLAGS_read_roots);
-  options.write_roots = absl::GetFlag(FLAGS_write_roots);
+  options.policy.read_roots = absl::GetFlag(FLAGS_read_roots);
+  options.policy.write_roots = absl::GetFlag(FLAGS_write_roots);
+  options.policy.allowed_options = absl::GetFlag(FLAGS_allowed_options);
+  options.policy.allowed_entitlements =
+      absl::GetFlag(FLAGS_allowed_entitlements);
+  options.policy.allowed_networks = absl::GetFlag(FLAGS_allowed_networks);
+  options.policy.allowed_ssh = absl::GetFlag(FLAGS_allowed_ssh);
+  options.policy.allowed_registries = absl::GetFlag(FLAGS_allowed_registries);
+  options.policy.allowed_tags = absl::GetFlag(FLAGS_allowed_tags);
+  options.policy.allowed_environment = absl::GetFlag(FLAGS_allowed_environment);
+  options.policy.allowed_buildkit_hosts =
+      absl::GetFlag(FLAGS_allowed_buildkit_hosts);
+  options.policy.allowed_frontends = absl::GetFlag(FLAGS_allowed_frontends);
+  options.policy.max_staged_bytes = absl::GetFlag(FLAGS_max_staged_bytes);
+  options.policy.max_staged_files = absl::GetFlag(FLAGS_max_staged_files);
   options.nerdctl = absl::GetFlag(FLAGS_nerdctl);
   options.containerd_address = absl::GetFlag(FLAGS_containerd_address);
   options.containerd_namespace = absl::GetFlag(FLAGS_containerd_namespace);

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/time/time.h"
+#include "containerbuilder/service/policy_options.h"
 
 namespace spdlog {
 class logger;
@@ -21,10 +21,8 @@ struct EngineOptions {
   // Builds, their logs and records are kept here, across restarts; made, mode
   // 0700, where it is missing. One engine alone may use it, of all processes.
   std::string state_dir;
-  // Folders of this machine that callers who are not trusted may read from and
-  // write to; absolute. One that is not there yet opens nothing.
-  std::vector<std::string> read_roots;
-  std::vector<std::string> write_roots;
+  // What callers who are not trusted may do.
+  PolicyOptions policy;
 
   // nerdctl's path; empty: looked up on PATH.
   std::string nerdctl;
