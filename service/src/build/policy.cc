@@ -260,6 +260,11 @@ std::vector<std::string> Policy::Warnings(const v1::BuildOptions& options,
         absl::StrCat("Build would refuse ", violation.message(), "."));
   }
   if (!flags.ok()) return warnings;
+  if (warnings.empty() && !caller.trusted) {
+    warnings.push_back(
+        "Build would copy what these options name on the server, and run with "
+        "the copies.");
+  }
 
   std::map<absl::string_view, std::size_t> counts;
   for (const WrittenFlag& flag : *flags) {

@@ -1,0 +1,1 @@
+#include "build/untrusted_rules.h"
