@@ -23,6 +23,7 @@
 #include "build/nerdctl_args.h"
 #include "build/page_token.h"
 #include "build/request_hash.h"
+#include "build/secrets.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "google/protobuf/util/time_util.h"
 #include "process/boost_process_runner.h"
@@ -46,33 +47,27 @@ int Cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+int MaxRunning(const EngineOptions& options) {
+  return options.max_running_builds > 0 ? options.max_running_builds : Cores();
+}
+
 std::shared_ptr<spdlog::logger> NullLogger() {
   return std::make_shared<spdlog::logger>(
       "", std::make_shared<spdlog::sinks::null_sink_mt>());
 }
 
-// What no build could be run with.
-absl::Status CheckBounds(const EngineOptions& options) {
-  const struct {
-    absl::string_view flag;
-    bool is_valid;
-  } bounds[] = {
-      {"max_running_builds", options.max_running_builds >= 0},
-      {"max_queued_builds", options.max_queued_builds >= 0},
-      {"drain_timeout", options.drain_timeout >= absl::ZeroDuration()},
-      {"retain_age", options.retain_age >= absl::ZeroDuration()},
-      {"retain_builds", options.retain_builds >= 0},
-      {"retain_bytes", options.retain_bytes >= 0},
-      {"max_log_bytes", options.max_log_bytes >= 0},
-      {"min_free_bytes", options.min_free_bytes >= 0},
-  };
-  for (const auto& bound : bounds) {
-    if (!bound.is_valid) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--", bound.flag, ": must not be negative"));
-    }
+// Where secrets may be, the best first: /run is root's own, while everybody
+// may write to /dev/shm.
+std::vector<std::string> FoldersForSecrets(const EngineOptions& options,
+                                           const Host& host) {
+  if (!options.secret_dir.empty()) return {options.secret_dir};
+  std::vector<std::string> folders = {"/run", "/dev/shm"};
+  const std::optional<std::string> own = host.getenv("XDG_RUNTIME_DIR");
+  // An argument of nerdctl has it in a list with commas.
+  if (own && own->find_first_of(",\"\n") == std::string::npos) {
+    folders.insert(folders.begin(), *own);
   }
-  return absl::OkStatus();
+  return folders;
 }
 
 absl::Status CheckRequestId(absl::string_view request_id) {
@@ -167,6 +162,8 @@ Engine::Engine(EngineOptions options, StateFolder state,
                   options_.containerd_namespace, options_.buildkit_host,
                   options_.snapshotter},
                  host_, runner),
+      secret_folder_(SecretFolder::Take(FoldersForSecrets(options_, host_),
+                                        state_.path())),
       disk_floor_(host_, state_.path(), options_.min_free_bytes),
       reserve_(state_.reserve_path(), limits::kDiskReserveBytes),
       health_(&toolchain_, state_.path(), options_.min_free_bytes,
@@ -177,9 +174,8 @@ Engine::Engine(EngineOptions options, StateFolder state,
                                   draining_};
               }),
       policy_(std::move(policy)),
-      scheduler_(options_.max_running_builds > 0 ? options_.max_running_builds
-                                                 : Cores(),
-                 options_.max_queued_builds),
+      bounds_(BoundsOf(options_)),
+      scheduler_(MaxRunning(options_), options_.max_queued_builds),
       work_(kWorkThreads),
       starter_(1),
       copies_(kCopyThreads) {}
@@ -198,7 +194,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options) {
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                                        Host host,
                                                        ProcessRunner* runner) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(CheckBounds(options));
+  CONTAINERBUILDER_RETURN_IF_ERROR(Check(options));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(StateFolder state,
                                     StateFolder::Take(options.state_dir));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
@@ -215,6 +211,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
       *free < static_cast<std::uint64_t>(limits::kDiskReserveBytes)) {
     engine->reserve_.Release();
   }
+  if (!engine->secret_folder_.ok()) {
+    const std::string why(engine->secret_folder_.status().message());
+    if (!engine->options_.secret_dir.empty()) {
+      return absl::FailedPreconditionError(absl::StrCat("--secret_dir: ", why));
+    }
+    engine->logger_->warn("secrets by value are refused: {}", why);
+  }
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->OpenStore());
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->Recover());
   if (const absl::Status held = engine->reserve_.Refill(); !held.ok()) {
@@ -227,6 +230,47 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
 }
 
 Engine::~Engine() { Shutdown(); }
+
+absl::Status Engine::Check(const EngineOptions& options) {
+  if (options.secret_dir.find_first_of(",\"\n") != std::string::npos) {
+    return absl::InvalidArgumentError(
+        "--secret_dir: must have no comma, no quote and no newline in it");
+  }
+  const struct {
+    absl::string_view flag;
+    bool is_valid;
+  } bounds[] = {
+      {"max_running_builds", options.max_running_builds >= 0},
+      {"max_queued_builds", options.max_queued_builds >= 0},
+      {"drain_timeout", options.drain_timeout >= absl::ZeroDuration()},
+      {"retain_age", options.retain_age >= absl::ZeroDuration()},
+      {"retain_builds", options.retain_builds >= 0},
+      {"retain_bytes", options.retain_bytes >= 0},
+      {"max_log_bytes", options.max_log_bytes >= 0},
+      {"min_free_bytes", options.min_free_bytes >= 0},
+  };
+  for (const auto& bound : bounds) {
+    if (!bound.is_valid) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", bound.flag, ": must not be negative"));
+    }
+  }
+  return ValidatePolicyOptions(options.policy);
+}
+
+Engine::Bounds Engine::BoundsOf(const EngineOptions& options) {
+  return {options.drain_timeout, options.retain_age, options.retain_builds,
+          options.retain_bytes};
+}
+
+void Engine::SetBounds(const EngineOptions& options) {
+  {
+    absl::MutexLock lock(&mutex_);
+    bounds_ = BoundsOf(options);
+    scheduler_.SetBounds(MaxRunning(options), options.max_queued_builds);
+  }
+  StartNext();
+}
 
 v1::HealthResponse Engine::Health(absl::Duration freshness) {
   return health_.Check(freshness);
@@ -335,10 +379,13 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   }
   const std::shared_ptr<const Policy> rules = this->policy();
   const std::string id = NewBuildId(host_.now());
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::string secret_folder,
+                                    SecretFolderOf(request.spec, id));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       AdmittedSpec spec,
       rules->Admit(request.spec, policy, caller, nerdctl,
-                   {absl::StrCat(state_.build_path(id), kStagingFolder)}));
+                   {absl::StrCat(state_.build_path(id), kStagingFolder)},
+                   secret_folder));
   if (!HasRoom()) {
     return errors::NoSpace(
         "the disk of the service's state folder is full but for what it keeps "
@@ -360,8 +407,9 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   record.set_request_id(request.request_id);
   record.set_request_sha256(sha256);
   record.set_trusted_caller(caller.trusted);
-  record.set_has_secrets(!google::protobuf::util::MessageDifferencer::Equals(
-      build.spec(), spec.spec()));
+  record.set_has_secrets(HasSecrets(spec.spec()) ||
+                         !google::protobuf::util::MessageDifferencer::Equals(
+                             build.spec(), spec.spec()));
 
   absl::MutexLock admission_lock(&admission_);
   // Somebody may have made it meanwhile.
@@ -453,6 +501,15 @@ absl::StatusOr<std::optional<Engine::Admission>> Engine::Join(
   return admission;
 }
 
+absl::StatusOr<std::string> Engine::SecretFolderOf(const v1::BuildSpec& spec,
+                                                   absl::string_view id) const {
+  if (!HasSecrets(spec)) return "";
+  if (!secret_folder_.ok()) {
+    return errors::SecretsUnavailable(secret_folder_.status().message());
+  }
+  return secret_folder_->build_path(id);
+}
+
 absl::StatusOr<std::shared_ptr<Build>> Engine::MakeBuild(const std::string& id,
                                                          BuildRecord record,
                                                          AdmittedSpec spec) {
@@ -491,6 +548,8 @@ Build::Surroundings Engine::SurroundingsOfBuilds() {
       .max_log_bytes = options_.max_log_bytes,
       .has_room = [this] { return disk_floor_.HasRoom(); },
       .disk_is_full = [this] { return !reserve_.held(); },
+      .secret_folder = secret_folder_.ok() ? &*secret_folder_ : nullptr,
+      .share_registry_logins = options_.share_registry_logins,
       .keep = [this](const BuildRecord& record) { Keep(record); },
       .on_end =
           [this](const std::shared_ptr<Build>& build) { OnBuildEnd(build); },
@@ -610,7 +669,7 @@ void Engine::Shutdown() {
                            mutex_) { return hastened_ || is_empty(); };
   {
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&is_over), options_.drain_timeout);
+    mutex_.AwaitWithTimeout(absl::Condition(&is_over), bounds_.drain_timeout);
   }
   for (const std::shared_ptr<Build>& build : builds) {
     build->Stop(StopReason::kShutdown);

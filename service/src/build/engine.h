@@ -36,6 +36,7 @@
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "journal/journal.h"
 #include "process/process_runner.h"
+#include "secrets/secret_folder.h"
 #include "spdlog/logger.h"
 #include "store/build_store.h"
 
@@ -72,6 +73,13 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
   // Shuts down.
   ~Engine();
+
+  // Whether the options' bounds make sense; INVALID_ARGUMENT names the one
+  // that does not.
+  static absl::Status Check(const EngineOptions& options);
+  // Takes over those of the options, checked, that may change: how many builds
+  // run and wait, how long a drain takes, and what is retained.
+  void SetBounds(const EngineOptions& options);
 
   // Everything a build needs; an answer at most `freshness` old is shared.
   v1::HealthResponse Health(absl::Duration freshness);
@@ -168,6 +176,10 @@ class Engine {
   absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
       const std::string& id, storage::v1::BuildRecord record,
       AdmittedSpec spec);
+  // Where a build finds what it has by value; SECRETS_UNAVAILABLE where it
+  // has something and there is no place for it.
+  absl::StatusOr<std::string> SecretFolderOf(const v1::BuildSpec& spec,
+                                             absl::string_view id) const;
   Build::Surroundings SurroundingsOfBuilds();
   Journal::Options JournalOptions();
   // For another build.
@@ -207,6 +219,15 @@ class Engine {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(opening_);
   absl::Status Forget(const std::string& name);
 
+  // What SetBounds changes, but for the scheduler's.
+  struct Bounds {
+    absl::Duration drain_timeout;
+    absl::Duration retain_age;
+    std::int64_t retain_builds;
+    std::int64_t retain_bytes;
+  };
+  static Bounds BoundsOf(const EngineOptions& options);
+
   // First, so that it ends last; null where the runner is another's.
   std::unique_ptr<ProcessRunner> own_runner_;
   const EngineOptions options_;
@@ -218,6 +239,8 @@ class Engine {
   ProcessRunner* const runner_;
   const std::shared_ptr<spdlog::logger> logger_;
   Toolchain toolchain_;
+  // Why there is none where there is none.
+  const absl::StatusOr<SecretFolder> secret_folder_;
   DiskFloor disk_floor_;
   DiskReserve reserve_;
   HealthChecker health_;
@@ -239,6 +262,7 @@ class Engine {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool hastened_ ABSL_GUARDED_BY(mutex_) = false;
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
+  Bounds bounds_ ABSL_GUARDED_BY(mutex_);
   Scheduler scheduler_ ABSL_GUARDED_BY(mutex_);
   // All that have not ended, and those whose end is not recorded yet.
   absl::flat_hash_map<std::string, std::shared_ptr<Build>> live_

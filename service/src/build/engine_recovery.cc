@@ -347,12 +347,16 @@ void Engine::Sweep() {
     return;
   }
   const absl::Time now = RetentionTime();
+  const Bounds bounds = [this] {
+    absl::MutexLock lock(&mutex_);
+    return bounds_;
+  }();
   for (const BuildRecord& record : *oldest) {
     const absl::Duration age =
         now - FromTimestamp(record.build().finish_time());
-    if (age <= options_.retain_age &&
-        totals->ended_builds <= options_.retain_builds &&
-        totals->ended_bytes <= options_.retain_bytes) {
+    if (age <= bounds.retain_age &&
+        totals->ended_builds <= bounds.retain_builds &&
+        totals->ended_bytes <= bounds.retain_bytes) {
       return;
     }
     const std::string& name = record.build().name();

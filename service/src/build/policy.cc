@@ -21,6 +21,7 @@
 #include "build/command_line.h"
 #include "build/environment_rules.h"
 #include "build/option_rules.h"
+#include "build/secrets.h"
 #include "build/tree_copy.h"
 #include "containerbuilder/nerdctl_build_flags.h"
 
@@ -48,8 +49,7 @@ void SetDuration(google::protobuf::Duration& field, absl::Duration duration) {
   field.set_seconds(absl::ToInt64Seconds(duration));
 }
 
-void CheckUnimplemented(const v1::BuildSpec& spec,
-                        const v1::BuildPolicy& policy, Violations& violations) {
+void CheckUnimplemented(const v1::BuildSpec& spec, Violations& violations) {
   const auto check = [&](bool is_set, absl::string_view field,
                          absl::string_view description) {
     if (!is_set) return;
@@ -61,19 +61,18 @@ void CheckUnimplemented(const v1::BuildSpec& spec,
   check(!spec.dockerfile().empty(), "spec.dockerfile",
         "this version takes no Dockerfile by value; name one with the option "
         "\"file\"");
-  check(spec.secrets_size() > 0, "spec.secrets",
-        "this version takes no secrets by value; name a file of the server in "
-        "spec.options.secret");
-  check(spec.registry_auths_size() > 0, "spec.registry_auths",
-        "this version takes no credentials; log in on the server with nerdctl "
-        "login");
-  check(policy.keep_secrets_in_output(), "policy.keep_secrets_in_output",
-        "in this version output is never changed; leave it out");
 }
 
 // The rules about policy that are no durations.
 void CheckPolicy(const v1::BuildPolicy& policy, const Caller& caller,
-                 Violations& violations) {
+                 bool allow_secrets_in_output, Violations& violations) {
+  if (policy.keep_secrets_in_output() && !allow_secrets_in_output) {
+    violations.Add(errors::OptionNotAllowed(
+        "policy.keep_secrets_in_output",
+        "the operator lets no build show its secrets; leave it out, or have "
+        "--allow_secrets_in_output set",
+        "--allow_secrets_in_output"));
+  }
   if (policy.priority() > 0 && !caller.admin) {
     violations.Add(errors::OptionNotAllowed(
         "policy.priority", "only admins may go before others; send 0 or less",
@@ -133,15 +132,15 @@ Policy::Policy(const PolicyOptions& options, Host host,
       host_(std::move(host)),
       untrusted_(options, state_folder) {}
 
-absl::StatusOr<AdmittedSpec> Policy::Admit(const v1::BuildSpec& spec,
-                                           const v1::BuildPolicy& policy,
-                                           const Caller& caller,
-                                           const NerdctlInfo& nerdctl,
-                                           const StagingPlace& staging) const {
+absl::StatusOr<AdmittedSpec> Policy::Admit(
+    const v1::BuildSpec& spec, const v1::BuildPolicy& policy,
+    const Caller& caller, const NerdctlInfo& nerdctl,
+    const StagingPlace& staging, absl::string_view secret_folder) const {
   constexpr absl::string_view kOptionsField = "spec.options";
   Violations violations(1);
-  CheckUnimplemented(spec, policy, violations);
-  CheckPolicy(policy, caller, violations);
+  CheckUnimplemented(spec, violations);
+  CheckPolicy(policy, caller, options_.allow_secrets_in_output, violations);
+  violations.Add(CheckSecrets(spec));
   AdmittedSpec admitted;
   admitted.environment_ =
       ReadEnvironment(spec, options_.allowed_environment, violations);
@@ -178,7 +177,11 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(const v1::BuildSpec& spec,
     admitted.linger_ = limits::kDefaultLinger;
     SetDuration(*admitted.policy_.mutable_linger(), admitted.linger_);
   }
+  AddSecretFiles(spec, secret_folder, reading.flags);
   admitted.args_ = Arguments(reading.flags, reading.context);
+  for (std::string& variable : SecretEnvironment(spec, secret_folder)) {
+    admitted.environment_.push_back(std::move(variable));
+  }
   admitted.working_folder_ = std::move(reading.folder);
   admitted.staging_ = std::move(reading.staging);
   admitted.nerdctl_ = nerdctl;

@@ -32,11 +32,13 @@ class AdmittedSpec {
   // How; durations are set, defaults filled in.
   const v1::BuildPolicy& policy() const { return policy_; }
   // Exactly ConstructArgs of spec().options(); where the caller is not trusted,
-  // with the copies of staging() in the places of what they name.
+  // with the copies of staging() in the places of what they name. The files of
+  // its secrets are added.
   const std::vector<std::string>& args() const { return args_; }
   // Absolute; the context.
   const std::string& working_folder() const { return working_folder_; }
-  // SOURCE_DATE_EPOCH and the like, `NAME=VALUE`.
+  // SOURCE_DATE_EPOCH and the like, and where its credentials are,
+  // `NAME=VALUE`.
   const std::vector<std::string>& environment() const { return environment_; }
   // What has to be copied before it can run, and after it ran.
   const StagingPlan& staging() const { return staging_; }
@@ -78,12 +80,12 @@ class Policy {
   // The rules for everyone, and for a caller who is not trusted those about
   // options and paths. The fields that errors name are those of BuildRequest.
   // `policy` names a disconnect policy: its default depends on the RPC. What
-  // the plan says is to be staged at `staging`, and CheckStaged then.
-  absl::StatusOr<AdmittedSpec> Admit(const v1::BuildSpec& spec,
-                                     const v1::BuildPolicy& policy,
-                                     const Caller& caller,
-                                     const NerdctlInfo& nerdctl,
-                                     const StagingPlace& staging) const;
+  // the plan says is to be staged at `staging`, and CheckStaged then;
+  // `secret_folder` is where the build will find what it has by value.
+  absl::StatusOr<AdmittedSpec> Admit(
+      const v1::BuildSpec& spec, const v1::BuildPolicy& policy,
+      const Caller& caller, const NerdctlInfo& nerdctl,
+      const StagingPlace& staging, absl::string_view secret_folder = "") const;
 
   // The rules about what is in the Dockerfiles that were staged, in `folder`.
   // The bytes that are read are those that are used.

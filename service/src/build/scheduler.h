@@ -22,6 +22,12 @@ class Scheduler {
   Scheduler(int max_running, int max_queued)
       : max_running_(max_running), max_queued_(max_queued) {}
 
+  // Takes none of the slots back that are in use.
+  void SetBounds(int max_running, int max_queued) {
+    max_running_ = max_running;
+    max_queued_ = max_queued;
+  }
+
   // Another build could neither start nor wait.
   bool full() const;
 
@@ -51,8 +57,8 @@ class Scheduler {
   // Least first: minus priority, then arrival.
   using Turn = std::pair<std::int64_t, std::int64_t>;
 
-  const int max_running_;
-  const int max_queued_;
+  int max_running_;
+  int max_queued_;
   std::map<Turn, std::string> queue_;
   absl::flat_hash_map<std::string, Turn> turns_;  // of who is in queue_
   absl::flat_hash_set<std::string> running_;

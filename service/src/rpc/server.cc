@@ -118,6 +118,14 @@ class Server::State {
     for (const std::string& path : sockets_) unlink(path.c_str());
   }
 
+  absl::Status Reload(const ServerOptions& options) {
+    // All of it is checked before any of it is changed.
+    CONTAINERBUILDER_RETURN_IF_ERROR(Engine::Check(options));
+    CONTAINERBUILDER_RETURN_IF_ERROR(engine_->SetPolicy(options.policy));
+    engine_->SetBounds(options);
+    return absl::OkStatus();
+  }
+
   void HastenShutdown() {
     if (engine_ != nullptr) engine_->HastenShutdown();
   }
@@ -233,6 +241,10 @@ Server::~Server() = default;
 
 const std::vector<std::string>& Server::addresses() const {
   return state_->addresses();
+}
+
+absl::Status Server::Reload(const ServerOptions& options) {
+  return state_->Reload(options);
 }
 
 void Server::Shutdown() { state_->Shutdown(); }

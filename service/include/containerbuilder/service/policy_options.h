@@ -7,11 +7,11 @@
 
 namespace containerbuilder::service {
 
-// What callers who are not trusted may do; trusted ones may do all of it.
-// With the defaults they can build nothing but what lies under the roots, and
-// reach nothing that the options of nerdctl build reach by themselves. What
-// FROM, ADD and RUN reach is not decided here: that is a matter of buildkitd's
-// network.
+// What requests may do. Most is about callers who are not trusted: trusted ones
+// may do all of it. With the defaults the others can build nothing but what
+// lies under the roots, and reach nothing that the options of nerdctl build
+// reach by themselves. What FROM, ADD and RUN reach is not decided here: that
+// is a matter of buildkitd's network.
 //
 // Where a list takes patterns, `*` stands for any characters. Errors name a
 // field as container-builderd names its flag: `--read_roots`.
@@ -50,6 +50,9 @@ struct PolicyOptions {
   // Variables of nerdctl's environment that a request may set besides
   // SOURCE_DATE_EPOCH, TRACEPARENT and TRACESTATE; for trusted callers, too.
   std::vector<std::string> allowed_environment;
+  // Requests, of trusted callers too, may ask that their secrets stay in the
+  // output that watchers see.
+  bool allow_secrets_in_output = false;
   // Values of the option `buildkit-host`.
   std::vector<std::string> allowed_buildkit_hosts;
   // Patterns of the images that `# syntax=` and the build_arg BUILDKIT_SYNTAX

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "containerbuilder/service/server_options.h"
 
@@ -30,6 +31,15 @@ class Server {
 
   // The bound addresses in the order of options.listen, with real ports.
   const std::vector<std::string>& addresses() const;
+
+  // Takes over what may change while the server runs; the other options stay
+  // as they are, whatever these say:
+  //
+  //   max_running_builds, max_queued_builds, drain_timeout: from now on
+  //   retain_age, retain_builds, retain_bytes: at the next retention_interval
+  //
+  // INVALID_ARGUMENT names the option that is wrong, and nothing has changed.
+  absl::Status Reload(const ServerOptions& options);
 
   // Refuses new builds, leaves those that wait to the next server, and gives
   // those that run options.drain_timeout; then stops them, waits until nothing

@@ -1,0 +1,210 @@
+#include "daemon/settings_table.h"
+
+namespace containerbuilder::daemon {
+
+absl::Span<const Setting> Settings() {
+  static constexpr Setting kSettings[] = {
+      // --- Where it listens, and for whom
+      {"listen", [](DaemonOptions& o) -> Field { return &o.server.listen; },
+       Reload::kNo,
+       "Addresses to listen on: unix:///path/to.sock (mode 0600; who can open "
+       "it may name any path of this machine) or host:port (port 0 picks a "
+       "free one)."},
+      {"address_file",
+       [](DaemonOptions& o) -> Field { return &o.address_file; }, Reload::kNo,
+       "The bound addresses are written to this file, one a line, when the "
+       "service is ready. Empty: nowhere."},
+      {"insecure", [](DaemonOptions& o) -> Field { return &o.server.insecure; },
+       Reload::kNo,
+       "Take addresses other than loopback, in the clear and without asking "
+       "who calls."},
+      {"trust_local",
+       [](DaemonOptions& o) -> Field { return &o.server.trust_local; },
+       Reload::kNo, "Callers on the unix socket may name any path and option."},
+
+      // --- What callers who are not trusted may do
+      {"read_roots",
+       [](DaemonOptions& o) -> Field { return &o.server.policy.read_roots; },
+       Reload::kYes,
+       "Folders that callers who are not trusted may read contexts and files "
+       "from. What they name is copied, and used from the copy."},
+      {"write_roots",
+       [](DaemonOptions& o) -> Field { return &o.server.policy.write_roots; },
+       Reload::kYes,
+       "Folders that callers who are not trusted may have outputs written "
+       "to."},
+      {"allowed_options",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_options;
+       },
+       Reload::kYes,
+       "All options that callers who are not trusted may use, named as "
+       "nerdctl build's flags."},
+      {"allowed_entitlements",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_entitlements;
+       },
+       Reload::kYes,
+       "Entitlements that callers who are not trusted may use; network=host "
+       "needs network.host and security.insecure."},
+      {"allowed_networks",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_networks;
+       },
+       Reload::kYes, "Networks that callers who are not trusted may use."},
+      {"allowed_ssh",
+       [](DaemonOptions& o) -> Field { return &o.server.policy.allowed_ssh; },
+       Reload::kYes,
+       "Ids, and sockets and keys by their paths, that callers who are not "
+       "trusted may name in the option ssh."},
+      {"allowed_registries",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_registries;
+       },
+       Reload::kYes,
+       "Registries, by host, that callers who are not trusted may push to, "
+       "have caches in and name images for."},
+      {"allowed_tags",
+       [](DaemonOptions& o) -> Field { return &o.server.policy.allowed_tags; },
+       Reload::kYes,
+       "Patterns, such as team/*, of the names that callers who are not "
+       "trusted may give images."},
+      {"allowed_frontends",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_frontends;
+       },
+       Reload::kYes,
+       "Patterns of the images that the syntax lines of untrusted callers' "
+       "Dockerfiles may name."},
+      {"allowed_buildkit_hosts",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_buildkit_hosts;
+       },
+       Reload::kYes,
+       "Values of the option buildkit-host that callers who are not trusted "
+       "may use."},
+      {"max_staged_bytes",
+       [](DaemonOptions& o) -> Field {
+         return Bytes{&o.server.policy.max_staged_bytes};
+       },
+       Reload::kYes,
+       "How many bytes may be copied for one build of a caller who is not "
+       "trusted (TOO_LARGE)."},
+      {"max_staged_files",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.max_staged_files;
+       },
+       Reload::kYes,
+       "How many files may be copied for one such build (TOO_LARGE)."},
+      {"share_registry_logins",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.share_registry_logins;
+       },
+       Reload::kNo,
+       "Callers who are not trusted build with the registry logins of the "
+       "daemon's user (~/.docker)."},
+
+      // --- What every caller may do
+      {"allowed_environment",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_environment;
+       },
+       Reload::kYes,
+       "Variables of nerdctl's environment that a request may set besides "
+       "SOURCE_DATE_EPOCH, TRACEPARENT and TRACESTATE."},
+
+      // --- Secrets by value
+      {"secret_dir",
+       [](DaemonOptions& o) -> Field { return &o.server.secret_dir; },
+       Reload::kNo,
+       "Folder in memory (tmpfs) for secrets while their builds run. Empty: "
+       "$XDG_RUNTIME_DIR, /run or /dev/shm, the first that will do."},
+      {"allow_secrets_in_output",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allow_secrets_in_output;
+       },
+       Reload::kYes, "Requests may ask that their secrets stay in the output."},
+
+      // --- nerdctl and its surroundings
+      {"nerdctl", [](DaemonOptions& o) -> Field { return &o.server.nerdctl; },
+       Reload::kNo, "nerdctl's path. Empty: looked up on PATH."},
+      {"containerd_address",
+       [](DaemonOptions& o) -> Field { return &o.server.containerd_address; },
+       Reload::kNo,
+       "containerd's socket. Empty: $CONTAINERD_ADDRESS, else nerdctl's "
+       "default."},
+      {"containerd_namespace",
+       [](DaemonOptions& o) -> Field { return &o.server.containerd_namespace; },
+       Reload::kNo,
+       "containerd's namespace, such as k8s.io. Empty: $CONTAINERD_NAMESPACE, "
+       "else nerdctl's default."},
+      {"buildkit_host",
+       [](DaemonOptions& o) -> Field { return &o.server.buildkit_host; },
+       Reload::kNo,
+       "buildkitd's address. Empty: $BUILDKIT_HOST, else nerdctl's default."},
+      {"snapshotter",
+       [](DaemonOptions& o) -> Field { return &o.server.snapshotter; },
+       Reload::kNo,
+       "containerd's snapshotter. Empty: $CONTAINERD_SNAPSHOTTER, else "
+       "nerdctl's default."},
+
+      // --- The queue
+      {"max_running_builds",
+       [](DaemonOptions& o) -> Field { return &o.server.max_running_builds; },
+       Reload::kYes,
+       "Builds that run at the same time. 0: as many as there are cores."},
+      {"max_queued_builds",
+       [](DaemonOptions& o) -> Field { return &o.server.max_queued_builds; },
+       Reload::kYes,
+       "Builds that wait besides; further ones are refused (QUEUE_FULL)."},
+      {"drain_timeout",
+       [](DaemonOptions& o) -> Field { return &o.server.drain_timeout; },
+       Reload::kYes,
+       "How long builds may go on after SIGTERM before they are stopped."},
+
+      // --- What is kept
+      {"state_dir",
+       [](DaemonOptions& o) -> Field { return &o.server.state_dir; },
+       Reload::kNo,
+       "Folder for builds, their logs and records, kept across restarts; one "
+       "daemon alone may use it."},
+      {"retain_age",
+       [](DaemonOptions& o) -> Field { return &o.server.retain_age; },
+       Reload::kYes,
+       "Ended builds are forgotten, with their logs, when they are older."},
+      {"retain_builds",
+       [](DaemonOptions& o) -> Field { return &o.server.retain_builds; },
+       Reload::kYes,
+       "Ended builds are forgotten, oldest first, when there are more."},
+      {"retain_bytes",
+       [](DaemonOptions& o) -> Field { return Bytes{&o.server.retain_bytes}; },
+       Reload::kYes,
+       "Ended builds are forgotten, oldest first, when their logs have more "
+       "bytes."},
+      {"max_log_bytes",
+       [](DaemonOptions& o) -> Field { return Bytes{&o.server.max_log_bytes}; },
+       Reload::kNo, "A build that prints more bytes is ended (LOG_LIMIT)."},
+      {"min_free_bytes",
+       [](DaemonOptions& o) -> Field {
+         return Bytes{&o.server.min_free_bytes};
+       },
+       Reload::kNo,
+       "Where the disk of state_dir has less free, no build is taken, and one "
+       "that prints is ended (NO_SPACE)."},
+
+      // --- Health
+      {"health_interval",
+       [](DaemonOptions& o) -> Field { return &o.server.health_interval; },
+       Reload::kNo, "How often grpc.health.v1 is brought up to date."},
+  };
+  return kSettings;
+}
+
+const Setting* FindSetting(absl::string_view key) {
+  for (const Setting& setting : Settings()) {
+    if (setting.key == key) return &setting;
+  }
+  return nullptr;
+}
+
+}  // namespace containerbuilder::daemon
