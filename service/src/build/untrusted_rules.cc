@@ -67,11 +67,11 @@ bool IsName(absl::string_view text, absl::string_view besides) {
   });
 }
 
-// os[/arch[/variant]], of which the first may have a version: `windows(10.0)`.
+// os[/arch[/variant]].
 bool IsPlatform(absl::string_view platform) {
   const std::vector<absl::string_view> parts = absl::StrSplit(platform, '/');
   return parts.size() <= 3 && absl::c_all_of(parts, [](absl::string_view part) {
-           return IsName(part, "_-.");
+           return IsName(part, "_-.") && absl::ascii_isalnum(part[0]);
          });
 }
 
