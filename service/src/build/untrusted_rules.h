@@ -8,7 +8,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "build/csv.h"
 #include "build/nerdctl_args.h"
 #include "build/roots.h"
 #include "build/staging.h"
@@ -30,7 +29,9 @@ class UntrustedRules {
   // to anybody: the service's own folder.
   UntrustedRules(const PolicyOptions& options, const std::string& closed);
 
+  const PolicyOptions& options() const { return options_; }
   const Roots& readable() const { return readable_; }
+  const Roots& writable() const { return writable_; }
 
   // The rule that the context breaks; else it goes on the plan. `folder` is
   // what it names.
@@ -50,17 +51,15 @@ class UntrustedRules {
   absl::Status Apply(WrittenFlag& flag, const Request& request,
                      StagingPlan& plan) const;
 
+  // Whether an image may be a build's frontend.
+  absl::Status CheckFrontend(absl::string_view frontend,
+                             absl::string_view field) const;
+
   // Whether a Dockerfile may ask for the frontends that it does.
   absl::Status CheckDockerfile(absl::string_view text,
                                absl::string_view field) const;
 
  private:
-  class Checker;
-  friend class Checker;
-
-  absl::Status CheckFrontend(absl::string_view frontend,
-                             absl::string_view field) const;
-
   const PolicyOptions options_;
   const absl::flat_hash_set<std::string> allowed_options_;
   const Roots readable_;
