@@ -207,6 +207,15 @@ absl::Status RoleRequired(absl::string_view role) {
               {{"role", role}, {"setting", "--callers_file"}});
 }
 
+absl::Status PathRefused(absl::string_view field, absl::string_view what) {
+  return PathNotAllowed(
+      field,
+      absl::StrCat(what,
+                   " is missing, or outside the folders that the operator "
+                   "opens to untrusted callers with --read_roots"),
+      "--read_roots");
+}
+
 absl::Status Draining() {
   absl::Status status =
       Make(absl::StatusCode::kUnavailable, "DRAINING",
@@ -245,6 +254,12 @@ absl::Status NoSpace(absl::string_view description) {
                              description, {{"setting", "--min_free_bytes"}});
   AttachRetry(status, absl::Seconds(60));
   return status;
+}
+
+absl::Status TooLarge(absl::string_view field, absl::string_view description,
+                      absl::string_view setting) {
+  return MakeForField(absl::StatusCode::kResourceExhausted, "TOO_LARGE", field,
+                      description, setting);
 }
 
 absl::Status BuildNotFound(absl::string_view name) {

@@ -42,6 +42,9 @@ absl::Status PathNotAllowed(absl::string_view field,
 absl::Status OptionNotAllowed(absl::string_view field,
                               absl::string_view description,
                               absl::string_view setting);
+// Of a path that untrusted callers may not name: the same whether there is
+// something or not.
+absl::Status PathRefused(absl::string_view field, absl::string_view what);
 
 // UNAUTHENTICATED.
 absl::Status CredentialsRequired();
@@ -58,6 +61,9 @@ absl::Status QueueFull(int max_queued);
 absl::Status TooManyCalls(absl::Duration delay);
 absl::Status TooManyBuilds(int max_builds);
 absl::Status NoSpace(absl::string_view description);
+// The same of a field, with no time after which it would be otherwise.
+absl::Status TooLarge(absl::string_view field, absl::string_view description,
+                      absl::string_view setting);
 
 // NOT_FOUND, with ResourceInfo; for builds of others, too.
 absl::Status BuildNotFound(absl::string_view name);

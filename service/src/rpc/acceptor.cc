@@ -70,7 +70,7 @@ std::string PeerOf(const sockaddr_storage& address) {
 
 // What connections are counted by: one machine, or one network that has
 // addresses without end.
-std::string HostOf(const sockaddr_storage& address) {
+std::string HostNameOf(const sockaddr_storage& address) {
   const auto bytes = [](const void* data, std::size_t size) {
     return std::string(static_cast<const char*>(data), size);
   };
@@ -81,6 +81,16 @@ std::string HostOf(const sockaddr_storage& address) {
   const auto& ip = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
   if (IN6_IS_ADDR_V4MAPPED(&ip)) return bytes(&ip.s6_addr[12], 4);
   return bytes(&ip, 8);
+}
+
+// An allowance after it has grown for a while.
+std::int64_t Refilled(std::int64_t allowance, absl::Duration time,
+                      std::int64_t per_second, std::int64_t most) {
+  // A clock that is set back takes nothing away.
+  const double seconds = std::max(0.0, absl::ToDoubleSeconds(time));
+  const double grown = static_cast<double>(allowance) +
+                       seconds * static_cast<double>(per_second);
+  return static_cast<std::int64_t>(std::min(grown, static_cast<double>(most)));
 }
 
 // The process behind a unix socket runs as this user or as root. The socket's
@@ -217,19 +227,21 @@ void Acceptor::CheckFlood(Connection& connection, std::int64_t called,
   }
   const auto received = static_cast<std::int64_t>(info.tcpi_bytes_received);
   const auto sent = static_cast<std::int64_t>(info.tcpi_bytes_acked);
-  const double seconds =
-      std::max(0.0, absl::ToDoubleSeconds(now - connection.at));
-  connection.allowance +=
-      called + (sent - connection.sent) / 16 +
-      static_cast<std::int64_t>(
-          seconds * static_cast<double>(limits::kIdleBytesPerSecond)) -
-      (received - connection.received);
+  const std::int64_t balance =
+      called + (sent - connection.sent) / 16 - (received - connection.received);
   connection.allowance =
-      std::min(connection.allowance, limits::kMaxUncalledBytes);
+      Refilled(connection.allowance + balance, now - connection.at,
+               limits::kIdleBytesPerSecond, limits::kMaxUncalledBytes);
   connection.received = received;
   connection.sent = sent;
   connection.at = now;
-  if (connection.allowance >= 0) return;
+  Host& host = HostOf(connection.host, now);
+  host.allowance =
+      std::min(host.allowance + balance, limits::kMaxUncalledHostBytes);
+  // Others from there go on while they send nothing of this kind.
+  const bool floods =
+      connection.allowance < 0 || (host.allowance < 0 && balance < 0);
+  if (!floods) return;
   // gRPC finds it ended, and so do we.
   shutdown(connection.watched.get(), SHUT_RDWR);
   const auto left_out = floods_.Admit(now);
@@ -268,7 +280,7 @@ bool Acceptor::AcceptOne(const Listener& listener) {
         return true;
     }
   }
-  std::string host = listener.is_unix ? "" : HostOf(address);
+  std::string host = listener.is_unix ? "" : HostNameOf(address);
   const absl::string_view refusal = Refusal(listener, connection, host);
   if (!refusal.empty()) {
     LogRefusal(refusal);
@@ -299,11 +311,11 @@ absl::string_view Acceptor::Refusal(const Listener& listener,
   if (tcp_connections_ >= limits_.max_connections) {
     return "there are --max_connections";
   }
-  const auto count = by_host_.find(host);
-  if (count != by_host_.end() &&
-      count->second >= limits_.max_connections_per_peer) {
+  const Host& from = HostOf(host, absl::Now());
+  if (from.connections >= limits_.max_connections_per_peer) {
     return "its address has --max_connections_per_peer";
   }
+  if (from.allowance < 0) return "its address sent much and called nothing";
   return "";
 }
 
@@ -319,7 +331,7 @@ void Acceptor::HandOn(const Listener& listener, FileDescriptor descriptor,
   if (!listener.is_unix) {
     SetTcpOptions(descriptor);
     ++tcp_connections_;
-    ++by_host_[connection.host];
+    ++HostOf(connection.host, connection.at).connections;
   }
   connections_.emplace(id, std::move(connection));
   listener.hand_over(std::move(descriptor));
@@ -350,14 +362,37 @@ void Acceptor::LogRefusal(absl::string_view reason) {
                 std::string(reason), *left_out);
 }
 
+Acceptor::Host& Acceptor::HostOf(const std::string& name, absl::Time now) {
+  if (hosts_.size() >= limits::kMaxRestingHosts + connections_.size()) {
+    ForgetRestedHosts(now);
+  }
+  Host& host =
+      hosts_.try_emplace(name, Host{0, now, limits::kMaxUncalledHostBytes})
+          .first->second;
+  host.allowance =
+      Refilled(host.allowance, now - host.at, limits::kIdleHostBytesPerSecond,
+               limits::kMaxUncalledHostBytes);
+  host.at = now;
+  return host;
+}
+
+void Acceptor::ForgetRestedHosts(absl::Time now) {
+  absl::erase_if(hosts_, [now](const auto& entry) {
+    const Host& host = entry.second;
+    return host.connections == 0 &&
+           Refilled(host.allowance, now - host.at,
+                    limits::kIdleHostBytesPerSecond,
+                    limits::kMaxUncalledHostBytes) >= 0;
+  });
+}
+
 void Acceptor::Forget(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
   const std::string& host = found->second.host;
   if (!host.empty()) {
     --tcp_connections_;
-    const auto count = by_host_.find(host);
-    if (--count->second == 0) by_host_.erase(count);
+    --hosts_[host].connections;
   }
   // gRPC's own descriptor may keep it in the set otherwise.
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.watched.get(), nullptr);

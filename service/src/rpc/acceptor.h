@@ -79,6 +79,14 @@ class Acceptor {
     std::int64_t allowance = 0;
   };
 
+  // Where TCP connections come from.
+  struct Host {
+    int connections = 0;
+    // As a connection's.
+    absl::Time at;
+    std::int64_t allowance = 0;
+  };
+
   Acceptor(std::vector<Listener> listeners, Limits limits,
            std::shared_ptr<spdlog::logger> logger);
 
@@ -99,6 +107,9 @@ class Acceptor {
   // Ends connections that flood.
   void CheckFloods(absl::Time now);
   void CheckFlood(Connection& connection, std::int64_t called, absl::Time now);
+  Host& HostOf(const std::string& name, absl::Time now);
+  // Hosts with no connections that have not flooded lately.
+  void ForgetRestedHosts(absl::Time now);
   void Forget(std::uint64_t id);
 
   const std::vector<Listener> listeners_;
@@ -117,7 +128,7 @@ class Acceptor {
   // The thread's own.
   std::uint64_t next_id_;
   absl::flat_hash_map<std::uint64_t, Connection> connections_;
-  absl::flat_hash_map<std::string, int> by_host_;
+  absl::flat_hash_map<std::string, Host> hosts_;
   int tcp_connections_ = 0;
   absl::Time floods_checked_ = absl::InfinitePast();
   LogThrottle refusals_;

@@ -67,13 +67,15 @@ std::string PeerHost(const std::string& peer) {
 
 ContainerBuilderService::ContainerBuilderService(
     Options options, Engine* engine, const Authenticator* authenticator,
-    RateLimiter* rate_limiter, Executor* requests, Executor* streams)
+    RateLimiter* rate_limiter, Executor* requests, Executor* admissions,
+    Executor* streams)
     : options_(std::move(options)),
       engine_(engine),
       authenticator_(authenticator),
       rate_limiter_(rate_limiter),
       refusals_(limits::kRefusalLogInterval),
       requests_(requests),
+      admissions_(admissions),
       streams_(streams) {}
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Health(
@@ -108,22 +110,25 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
   if (!request.ok()) return WatchReactor::Fail(request.status());
   return WatchReactor::Start(
       {.heartbeat_interval = options_.heartbeat_interval},
-      [this, request = *request, caller = *std::move(caller)] {
+      [this, request = *request, caller = *caller] {
         return engine_->StartBuild(*request, caller);
       },
-      requests_, streams_, options_.now);
+      AdmissionsOf(*caller), streams_, options_.now);
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
     grpc::CallbackServerContext* context, const v1::CreateBuildRequest* request,
     v1::CreateBuildResponse* response) {
-  return Answer(
-      context, Role::kBuilder, *request,
-      [this, request, response](const Caller& caller) -> absl::Status {
-        CONTAINERBUILDER_ASSIGN_OR_RETURN(
-            *response->mutable_build(), engine_->CreateBuild(*request, caller));
-        return absl::OkStatus();
-      });
+  absl::StatusOr<Caller> caller =
+      Admit(*context, Role::kBuilder, request->ByteSizeLong());
+  Executor* const executor = caller.ok() ? AdmissionsOf(*caller) : requests_;
+  return Answer(context, std::move(caller), executor,
+                [this, request, response](const Caller& asker) -> absl::Status {
+                  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+                      *response->mutable_build(),
+                      engine_->CreateBuild(*request, asker));
+                  return absl::OkStatus();
+                });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
@@ -195,23 +200,34 @@ grpc::ServerUnaryReactor* ContainerBuilderService::DeleteBuild(
                 });
 }
 
+Executor* ContainerBuilderService::AdmissionsOf(const Caller& caller) const {
+  // Trusted callers' contexts are used in place, and they do not wait for
+  // others' copies.
+  return caller.trusted ? requests_ : admissions_;
+}
+
 grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
-    grpc::CallbackServerContext* context, Role least,
-    const google::protobuf::Message& request,
-    std::function<absl::Status(const Caller&)> work) {
+    grpc::CallbackServerContext* context, absl::StatusOr<Caller> caller,
+    Executor* executor, std::function<absl::Status(const Caller&)> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::StatusOr<Caller> caller =
-      Admit(*context, least, request.ByteSizeLong());
   if (!caller.ok()) {
     reactor->Finish(ToGrpcStatus(caller.status()));
     return reactor;
   }
   // gRPC keeps request and response until OnDone.
-  requests_->Post(
+  executor->Post(
       [reactor, work = std::move(work), caller = *std::move(caller)] {
         reactor->Finish(ToGrpcStatus(work(caller)));
       });
   return reactor;
+}
+
+grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
+    grpc::CallbackServerContext* context, Role least,
+    const google::protobuf::Message& request,
+    std::function<absl::Status(const Caller&)> work) {
+  return Answer(context, Admit(*context, least, request.ByteSizeLong()),
+                requests_, std::move(work));
 }
 
 absl::StatusOr<Caller> ContainerBuilderService::Admit(

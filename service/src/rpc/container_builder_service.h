@@ -41,12 +41,12 @@ class ContainerBuilderService final
     std::function<void(const std::string& peer, std::int64_t bytes)> on_call;
   };
 
-  // All must outlive it. Work that may block runs on `requests`, what feeds
-  // streams on `streams`.
+  // All must outlive it. Work that may block runs on `requests`, admissions
+  // that copy whole contexts on `admissions`, what feeds streams on `streams`.
   ContainerBuilderService(Options options, Engine* engine,
                           const Authenticator* authenticator,
                           RateLimiter* rate_limiter, Executor* requests,
-                          Executor* streams);
+                          Executor* admissions, Executor* streams);
 
   grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context,
                                    const v1::HealthRequest* request,
@@ -85,8 +85,14 @@ class ContainerBuilderService final
   // Who calls, if he may do what takes at least this role, now.
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context,
                                Role least, std::size_t request_bytes);
-  // Runs `work` on requests_ and finishes the call with its status, if the
-  // caller has at least this role.
+  // What a caller's builds are admitted on.
+  Executor* AdmissionsOf(const Caller& caller) const;
+  // Runs `work` on `executor` and finishes the call with its status, or with
+  // the caller's.
+  static grpc::ServerUnaryReactor* Answer(
+      grpc::CallbackServerContext* context, absl::StatusOr<Caller> caller,
+      Executor* executor, std::function<absl::Status(const Caller&)> work);
+  // On requests_, if the caller has at least this role.
   grpc::ServerUnaryReactor* Answer(
       grpc::CallbackServerContext* context, Role least,
       const google::protobuf::Message& request,
@@ -98,6 +104,7 @@ class ContainerBuilderService final
   RateLimiter* const rate_limiter_;
   LogThrottle refusals_;
   Executor* const requests_;
+  Executor* const admissions_;
   Executor* const streams_;
 };
 

@@ -41,6 +41,10 @@ namespace {
 constexpr int kRequestThreads = 8;
 constexpr int kStreamThreads = 4;
 
+// Admissions of callers who are not trusted copy contexts: more at a time
+// would only share a disk.
+constexpr int kAdmissionThreads = 4;
+
 // What callers that do not read their last events get at shutdown.
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
 
@@ -190,6 +194,7 @@ class Server::State {
       bound_.push_back(std::move(bound));
     }
     requests_ = std::make_unique<Executor>(kRequestThreads);
+    admissions_ = std::make_unique<Executor>(kAdmissionThreads);
     streams_ = std::make_unique<Executor>(kStreamThreads);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(engine_, Engine::Create(options_));
     ContainerBuilderService::Options service_options;
@@ -202,7 +207,7 @@ class Server::State {
     };
     service_ = std::make_unique<ContainerBuilderService>(
         std::move(service_options), engine_.get(), authenticator_.get(),
-        &rate_limiter_, requests_.get(), streams_.get());
+        &rate_limiter_, requests_.get(), admissions_.get(), streams_.get());
     CONTAINERBUILDER_RETURN_IF_ERROR(Serve(addresses));
     WatchHealth();
     WatchFiles();
@@ -231,6 +236,7 @@ class Server::State {
     // All of it is checked before any of it is changed.
     CONTAINERBUILDER_RETURN_IF_ERROR(Engine::Check(options));
     CONTAINERBUILDER_RETURN_IF_ERROR(CheckOptions(options));
+    CONTAINERBUILDER_RETURN_IF_ERROR(engine_->SetPolicy(options.policy));
     engine_->SetBounds(options);
     rate_limiter_.SetRate(options.max_calls_per_second);
     {
@@ -380,6 +386,7 @@ class Server::State {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Executor> streams_;
   std::unique_ptr<Executor> requests_;
+  std::unique_ptr<Executor> admissions_;
   std::unique_ptr<ContainerBuilderService> service_;
   std::vector<BoundAddress> bound_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>
