@@ -39,8 +39,9 @@ absl::Status OptionNotAllowed(absl::string_view field,
                               absl::string_view description,
                               absl::string_view setting);
 
-// UNAVAILABLE, with RetryInfo.
+// UNAVAILABLE; DRAINING with RetryInfo.
 absl::Status Draining();
+absl::Status Storage(absl::string_view description);
 
 // RESOURCE_EXHAUSTED, with RetryInfo and, for the queue, QuotaFailure.
 absl::Status QueueFull(int max_queued);

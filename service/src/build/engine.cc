@@ -144,6 +144,7 @@ Engine::Engine(EngineOptions options, StateFolder state, Host host,
       disk_floor_(host_, state_.path(), options_.min_free_bytes),
       reserve_(state_.reserve_path(), limits::kDiskReserveBytes),
       health_(&toolchain_, state_.path(), options_.min_free_bytes,
+              [this] { return state_.Check(); },
               [this] {
                 absl::MutexLock lock(&mutex_);
                 return QueueState{scheduler_.running(), scheduler_.queued(),
@@ -324,6 +325,10 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       AdmittedSpec spec, policy_.Admit(request.spec, policy, caller, nerdctl));
+  // What would be written could not be found again.
+  if (const absl::Status state = state_.Check(); !state.ok()) {
+    return errors::Storage(state.message());
+  }
   if (!HasRoom()) {
     return errors::NoSpace(
         "the disk of the service's state folder is full but for what it keeps "
