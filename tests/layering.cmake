@@ -1,5 +1,5 @@
 # Who may include what. Rooms are the folders of service/src; includes go
-# rpc -> build -> {process, journal, store} -> base, never back, and each
+# rpc -> build -> {process, journal, secrets, store} -> base, never back, and each
 # library has one room.
 #
 #   cmake -D SOURCE_DIR=... -P layering.cmake
@@ -9,9 +9,10 @@ cmake_minimum_required(VERSION 3.25)
 set(rooms_of_base base)
 set(rooms_of_process base process)
 set(rooms_of_journal base journal)
+set(rooms_of_secrets base secrets)
 set(rooms_of_store base store)
-set(rooms_of_build base process journal store build)
-set(rooms_of_rpc base process journal store build rpc)
+set(rooms_of_build base process journal secrets store build)
+set(rooms_of_rpc base process journal secrets store build rpc)
 
 # Folder -> what its includes must not match.
 set(grpc "grpc|_grpc|\\.grpc\\.pb\\.h")
@@ -19,6 +20,7 @@ set(sqlite "^sqlite3|SQLiteCpp/")
 set(forbidden_base "${grpc}|${sqlite}|boost/process")
 set(forbidden_process "${grpc}|${sqlite}|containerbuilder/")
 set(forbidden_journal "${grpc}|${sqlite}|boost/")
+set(forbidden_secrets "${grpc}|${sqlite}|boost/|containerbuilder/")
 set(forbidden_store "${grpc}|boost/")
 set(forbidden_build "${grpc}|${sqlite}|boost/")
 set(forbidden_rpc "${sqlite}|boost/")
@@ -28,7 +30,7 @@ function(complain file include reason)
 endfunction()
 
 set(files 0)
-foreach(room base process journal store build rpc)
+foreach(room base process journal secrets store build rpc)
   file(GLOB sources "${SOURCE_DIR}/service/src/${room}/*.h"
     "${SOURCE_DIR}/service/src/${room}/*.cc")
   foreach(source ${sources})
@@ -40,7 +42,7 @@ foreach(room base process journal store build rpc)
       if(include MATCHES "${forbidden_${room}}")
         complain("${source}" "${include}" "not in the room ${room}")
       endif()
-      if(include MATCHES "^(base|process|journal|store|build|rpc)/")
+      if(include MATCHES "^(base|process|journal|secrets|store|build|rpc)/")
         if(NOT "${CMAKE_MATCH_1}" IN_LIST rooms_of_${room})
           complain("${source}" "${include}" "${room} is below it")
         endif()

@@ -33,6 +33,26 @@ absl::Span<const Setting> Settings() {
        Reload::kNo,
        "Folders that callers who are not trusted may have outputs written to."},
 
+      {"share_registry_logins",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.share_registry_logins;
+       },
+       Reload::kNo,
+       "Callers who are not trusted build with the registry logins of the "
+       "daemon's user (~/.docker)."},
+
+      // --- Secrets by value
+      {"secret_dir",
+       [](DaemonOptions& o) -> Field { return &o.server.secret_dir; },
+       Reload::kNo,
+       "Folder in memory (tmpfs) for secrets while their builds run. Empty: "
+       "$XDG_RUNTIME_DIR, /run or /dev/shm, the first that will do."},
+      {"allow_secrets_in_output",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.allow_secrets_in_output;
+       },
+       Reload::kNo, "Requests may ask that their secrets stay in the output."},
+
       // --- nerdctl and its surroundings
       {"nerdctl", [](DaemonOptions& o) -> Field { return &o.server.nerdctl; },
        Reload::kNo, "nerdctl's path. Empty: looked up on PATH."},

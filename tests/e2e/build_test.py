@@ -150,6 +150,16 @@ def test_secret_reaches_the_step_and_nothing_else(cli, context, folder, marker):
         assert f"secret-{marker}".encode() not in (folder / "out" / file).read_bytes()
 
 
+def test_secret_by_value_reaches_the_step_and_no_watcher(start_call, context, image, marker):
+    value = f"secret-{marker}".encode()
+    path = context("RUN --mount=type=secret,id=token sha256sum /run/secrets/token; cat /run/secrets/token; echo .")
+    call = start_call(path, tag=[image()], spec=pb.BuildSpec(secrets=[pb.Secret(id="token", value=value)]))
+    assert call.finished().state == pb.Build.STATE_SUCCEEDED, call.output
+    assert hashlib.sha256(value).hexdigest().encode() in call.output.stderr
+    assert re.search(rb"^#\d+ [\d.]+ \*\*\*\.$", call.output.stderr, re.MULTILINE)
+    assert not any(value in event.SerializeToString() for event in call.events)
+
+
 def test_target(cli, context, folder):
     path = context("RUN echo one > /one", "FROM scratch AS second", "COPY Dockerfile /two", name="context")
     text = (path / "Dockerfile").read_text().replace("FROM scratch\n", "FROM scratch AS first\n", 1)

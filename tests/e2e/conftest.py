@@ -250,8 +250,8 @@ def start_call(daemon):
     """Starts a Build call by grpcio; options are lists of values by name."""
     calls = []
 
-    def start(context, timeout=120, stub=None, **options) -> Call:
-        request = pb.BuildRequest()
+    def start(context, timeout=120, stub=None, spec=None, **options) -> Call:
+        request = pb.BuildRequest(spec=spec)
         request.spec.options.context_path = str(context)
         for name, values in options.items():
             if name in ("build_arg", "cache_from", "cache_to", "label", "output", "secret"):

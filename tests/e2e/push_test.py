@@ -1,5 +1,6 @@
 """A push to a registry of our own on loopback."""
 
+import base64
 import json
 import os
 import re
@@ -25,9 +26,17 @@ def get(url: str, **headers) -> bytes:
         return answer.read()
 
 
+# What `htpasswd -B` makes of USER and PASSWORD.
+USER, PASSWORD = "me", "passport-b9719d911017"
+HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuu4UHHRmL9kGRGQN15t2gsB6YwL.3xL8C\n"
+
+
 @pytest.fixture
-def registry(eventually, folder):
-    """Debian's docker-registry; answers the address that image names begin with."""
+def registry(request, eventually, folder):
+    """Debian's docker-registry; answers the address that image names begin with.
+
+    With the parameter "login" it serves USER alone.
+    """
     port = free_port()
     home = folder / "registry"
     home.mkdir()
@@ -37,6 +46,9 @@ def registry(eventually, folder):
         "storage": {"filesystem": {"rootdirectory": str(home / "data")}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
+    if getattr(request, "param", "") == "login":
+        (home / "htpasswd").write_text(HTPASSWD)
+        config["auth"] = {"htpasswd": {"realm": "tests", "path": str(home / "htpasswd")}}
     (home / "config.yml").write_text(json.dumps(config))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
     with open(home / "log", "wb") as log:
@@ -48,6 +60,8 @@ def registry(eventually, folder):
         assert process.poll() is None, (home / "log").read_text()
         try:
             return get(f"http://127.0.0.1:{port}/v2/") == b"{}"
+        except urllib.error.HTTPError as error:
+            return error.code == 401
         except urllib.error.URLError:
             return False
 
@@ -83,5 +97,25 @@ def test_push_that_fails(start_call, context):
         build = start_call(context(), tag=[name], output=["type=image,push=true"]).finished()
         assert build.state == pb.Build.STATE_FAILED
         assert build.failure.reason == "PUSH_FAILED", build
+    finally:
+        subprocess.run(["nerdctl", "rmi", "--force", name], capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("registry", ["login"], indirect=True)
+@pytest.mark.parametrize("password", [PASSWORD, "another"])
+def test_push_with_credentials_by_value(start_call, context, registry, password):
+    name = f"{registry}/pushed:1.0"
+    auth = pb.RegistryAuth(host=registry, username=USER, password=password)
+    spec = pb.BuildSpec(registry_auths=[auth])
+    call = start_call(context(), spec=spec, tag=[name], output=["type=image,push=true"])
+    try:
+        build = call.finished()
+        if password == PASSWORD:
+            assert build.state == pb.Build.STATE_SUCCEEDED, call.output
+            token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            url = f"http://{registry}/v2/pushed/manifests/1.0"
+            assert json.loads(get(url, Accept=MANIFEST, Authorization=f"Basic {token}"))["layers"]
+        else:
+            assert build.failure.reason == "PUSH_FAILED", build
     finally:
         subprocess.run(["nerdctl", "rmi", "--force", name], capture_output=True, timeout=60)

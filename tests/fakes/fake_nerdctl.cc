@@ -43,6 +43,10 @@
 //   dump-state PATH            lines of a name and a value: `fd N TARGET`, `cwd
 //                              PATH`, `pid N`, `pgid N`, `sid N`, and SigBlk:,
 //                              SigIgn:, SigCgt: as in /proc/self/status
+//   secret STREAM ID           writes the file that --secret names for that id
+//   docker-config STREAM       writes DOCKER_CONFIG's config.json; nothing
+//   where
+//                              there is none
 //   exit N
 //   signal N                   dies of the signal
 
@@ -56,6 +60,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -239,6 +244,13 @@ std::string State() {
   return state.str();
 }
 
+// Empty where there is none.
+std::string ReadFile(const std::string& path) {
+  std::stringstream content;
+  content << std::ifstream(path).rdbuf();
+  return content.str();
+}
+
 class Script {
  public:
   explicit Script(std::vector<std::string> argv) : argv_(std::move(argv)) {}
@@ -320,6 +332,16 @@ class Script {
       }
       return Dump(Next<std::string>(words), text);
     }
+    if (name == "secret") {
+      const int fd = Stream(Next<std::string>(words));
+      return WriteAll(fd, ReadFile(SecretPath(Next<std::string>(words))));
+    }
+    if (name == "docker-config") {
+      const char* folder = std::getenv("DOCKER_CONFIG");
+      if (folder == nullptr) Fail("DOCKER_CONFIG is not set");
+      return WriteAll(Stream(Next<std::string>(words)),
+                      ReadFile(std::string(folder) + "/config.json"));
+    }
     if (name == "dump-state") return Dump(Next<std::string>(words), State());
     if (name == "exit") _exit(Next<int>(words));
     if (name == "signal") {
@@ -331,6 +353,17 @@ class Script {
       Fail("survived the signal");
     }
     Fail("unknown directive " + name);
+  }
+
+  // The file that `--secret id=ID,src=PATH` names.
+  std::string SecretPath(const std::string& id) {
+    const std::string prefix = "id=" + id + ",src=";
+    for (const std::string& argument : argv_) {
+      if (argument.rfind(prefix, 0) == 0) {
+        return argument.substr(prefix.size());
+      }
+    }
+    Fail("no secret " + id);
   }
 
   // Leaves a process behind that lives for so long.

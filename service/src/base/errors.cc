@@ -139,6 +139,13 @@ absl::Status NerdctlNotExecutable(absl::string_view path,
   return MakePrecondition("NERDCTL_NOT_EXECUTABLE", path, description);
 }
 
+absl::Status SecretsUnavailable(absl::string_view description) {
+  return MakePrecondition(
+      "SECRETS_UNAVAILABLE", "secret_dir",
+      absl::StrCat("the service has no folder in memory for secrets by value (",
+                   description, "); the operator can name one by --secret_dir"));
+}
+
 absl::Status PathNotAllowed(absl::string_view field,
                             absl::string_view description,
                             absl::string_view setting) {

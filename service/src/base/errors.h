@@ -30,6 +30,9 @@ absl::Status NerdctlNotFound(absl::string_view description);
 absl::Status NerdctlNotExecutable(absl::string_view path,
                                   absl::string_view description);
 
+// There is no place in memory for secrets by value.
+absl::Status SecretsUnavailable(absl::string_view description);
+
 // PERMISSION_DENIED. `setting` is what would allow it, such as
 // `--read_roots`; empty where nothing would.
 absl::Status PathNotAllowed(absl::string_view field,

@@ -61,6 +61,20 @@ inline constexpr std::size_t kMaxProbeOutputBytes = 1024 * 1024;
 // How old an answer of Health may be that is shared between callers.
 inline constexpr absl::Duration kHealthFreshness = absl::Seconds(1);
 
+// Secrets by value. BuildKit takes 500 KiB each; what hides them in the output
+// takes some 40 bytes of memory for each of theirs, which the total bounds.
+inline constexpr std::size_t kMaxSecretBytes = 500 * 1024;
+inline constexpr std::size_t kMaxSecretBytesPerBuild = 2 * 1024 * 1024;
+// Of secrets, and of registry credentials; each is a file or an entry in one,
+// and an argument.
+inline constexpr int kMaxSecretsPerBuild = 100;
+// A registry's user name and password: tokens have a few KiB.
+inline constexpr std::size_t kMaxCredentialBytes = 64 * 1024;
+// What is shorter stands in ordinary output by chance.
+inline constexpr std::size_t kMinRedactedBytes = 6;
+// Longer secrets are not looked for inside base64 of more than themselves.
+inline constexpr std::size_t kMaxAlignedRedactionBytes = 64 * 1024;
+
 // BuildPolicy's durations.
 inline constexpr absl::Duration kMaxPolicyDuration = absl::Hours(7 * 24);
 inline constexpr absl::Duration kDefaultGracePeriod = absl::Seconds(10);

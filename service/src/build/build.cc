@@ -12,6 +12,8 @@
 #include "base/timestamps.h"
 #include "base/utf8.h"
 #include "build/command_line.h"
+#include "build/secrets.h"
+#include "build/state_folder.h"
 #include "process/leftovers.h"
 
 namespace containerbuilder::service {
@@ -58,6 +60,7 @@ v1::BuildFailure Failure(absl::string_view reason, absl::string_view message,
 }  // namespace
 
 v1::BuildSpec MaskedSpec(v1::BuildSpec spec) {
+  spec = WithoutSecrets(std::move(spec));
   if (!spec.has_options()) return spec;
   v1::BuildOptions& options = *spec.mutable_options();
   // Only what is set, so that a spec with nothing to mask stays the same.
@@ -199,6 +202,17 @@ Command Build::MakeCommand(std::vector<std::string> environment) const {
   command.environment.insert(command.environment.end(),
                              spec_.environment().begin(),
                              spec_.environment().end());
+  bool trusted = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    trusted = record_.trusted_caller();
+  }
+  if (!trusted && !surroundings_.share_registry_logins &&
+      spec_.spec().registry_auths_size() == 0) {
+    // There is nothing there.
+    command.environment.push_back(
+        absl::StrCat("DOCKER_CONFIG=", folder_, "/tmp/docker"));
+  }
   // What nerdctl and buildctl leave in TMPDIR when they are killed goes with
   // the build's end.
   command.environment.push_back(absl::StrCat("TMPDIR=", folder_, "/tmp"));
@@ -214,6 +228,14 @@ void Build::Start(ProcessRunner& runner, std::vector<std::string> environment) {
     if (phase_ != Phase::kWaiting) return;
     phase_ = Phase::kStarting;
     queue_ttl_.reset();
+  }
+  if (const absl::Status prepared = PrepareSecrets(); !prepared.ok()) {
+    Finish(v1::Build::STATE_FAILED,
+           Failure("SPAWN_FAILED",
+                   absl::StrCat("the build's secrets cannot be written: ",
+                                prepared.message()),
+                   true));
+    return;
   }
   const Command command = MakeCommand(std::move(environment));
   argv_ = command.argv;
@@ -243,6 +265,19 @@ void Build::Start(ProcessRunner& runner, std::vector<std::string> environment) {
     }
   }
   if (stop) (*process)->Stop(grace);
+}
+
+absl::Status Build::PrepareSecrets() {
+  const v1::BuildSpec& spec = spec_.spec();
+  if (!HasSecrets(spec)) return absl::OkStatus();
+  if (!spec_.policy().keep_secrets_in_output()) {
+    const auto patterns =
+        std::make_shared<const PatternSet>(RevealingTextsOf(spec));
+    stdout_redactor_.emplace(patterns);
+    stderr_redactor_.emplace(patterns);
+  }
+  return surroundings_.secret_folder->Write(BuildId(name_),
+                                            SecretFilesOf(spec));
 }
 
 bool Build::Stop(StopReason reason) {
@@ -392,6 +427,9 @@ void Build::OnStart(std::int64_t pid) {
   }
   started.set_pid(pid);
   started.set_nerdctl_version(spec_.nerdctl().version);
+  for (std::string& warning : SecretWarnings(spec_.spec())) {
+    started.add_warnings(std::move(warning));
+  }
   Append(std::move(event), /*synced=*/true);
   CONTAINERBUILDER_FAILPOINT("started-synced");
   Keep();
@@ -399,6 +437,25 @@ void Build::OnStart(std::int64_t pid) {
 }
 
 void Build::OnOutput(OutputStream stream, absl::string_view data) {
+  Redactor* redactor = RedactorOf(stream);
+  if (redactor == nullptr) return RelayChunk(stream, data);
+  Relay(stream, redactor->Feed(data));
+}
+
+Redactor* Build::RedactorOf(OutputStream stream) {
+  std::optional<Redactor>& redactor =
+      stream == OutputStream::kStdout ? stdout_redactor_ : stderr_redactor_;
+  return redactor ? &*redactor : nullptr;
+}
+
+void Build::Relay(OutputStream stream, absl::string_view data) {
+  while (!data.empty()) {
+    RelayChunk(stream, data.substr(0, limits::kMaxOutputChunkBytes));
+    data.remove_prefix(std::min(data.size(), limits::kMaxOutputChunkBytes));
+  }
+}
+
+void Build::RelayChunk(OutputStream stream, absl::string_view data) {
   if (log_closed_) return;
   if (surroundings_.disk_is_full()) {
     log_closed_ = true;
@@ -464,6 +521,11 @@ void Build::OnExit(const ExitStatus& status) {
 }
 
 void Build::End(const ExitStatus& status) {
+  for (const OutputStream stream :
+       {OutputStream::kStdout, OutputStream::kStderr}) {
+    Redactor* redactor = RedactorOf(stream);
+    if (redactor != nullptr) Relay(stream, redactor->Finish());
+  }
   AppendSteps(progress_.Finish(surroundings_.now()));
   std::optional<StopReason> stop;
   absl::Status log_error;
@@ -533,6 +595,9 @@ void Build::Finish(v1::Build::State state,
                    std::optional<v1::BuildFailure> failure) {
   std::error_code ignored;
   std::filesystem::remove_all(folder_ + "/tmp", ignored);
+  if (HasSecrets(spec_.spec())) {
+    surroundings_.secret_folder->Remove(BuildId(name_));
+  }
   v1::BuildEvent event = NewEvent();
   {
     // A position that is being told comes before, and is counted.

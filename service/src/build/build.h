@@ -20,6 +20,8 @@
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "journal/journal.h"
 #include "process/process_runner.h"
+#include "secrets/redactor.h"
+#include "secrets/secret_folder.h"
 
 namespace containerbuilder::service {
 
@@ -65,6 +67,11 @@ class Build final : public ProcessListener,
     std::function<bool()> has_room;
     // What is left of the disk is for the ends of builds. Cheap.
     std::function<bool()> disk_is_full;
+    // Where what it has by value is while it runs; null where it has nothing.
+    const SecretFolder* secret_folder = nullptr;
+    // Builds for callers who are not trusted do without the logins of the
+    // service's own user.
+    bool share_registry_logins = false;
     // Keeps a record of the build, as it is now.
     std::function<void(const storage::v1::BuildRecord&)> keep;
     // Called once, when `finished` can be read and nothing runs any more.
@@ -145,6 +152,13 @@ class Build final : public ProcessListener,
   // Writes the record down as it is now.
   void Keep();
 
+  // Writes its files, and makes what hides their contents.
+  absl::Status PrepareSecrets();
+  // Writes down what a stream printed, without its secrets.
+  void Relay(OutputStream stream, absl::string_view data);
+  void RelayChunk(OutputStream stream, absl::string_view data);
+  Redactor* RedactorOf(OutputStream stream);
+
   v1::BuildEvent NewEvent() const;
   // Writes an event down; where that fails, stops the build and is false.
   bool Append(v1::BuildEvent event, bool synced = false);
@@ -162,6 +176,9 @@ class Build final : public ProcessListener,
   // Used by Start and then by the process's serialized calls alone.
   std::vector<std::string> argv_;
   ProgressParser progress_;
+  // Where its output may have secrets in it.
+  std::optional<Redactor> stdout_redactor_;
+  std::optional<Redactor> stderr_redactor_;
   bool log_closed_ = false;  // no more output is written down
   std::int64_t unchecked_bytes_ = 0;
 

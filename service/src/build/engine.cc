@@ -20,6 +20,7 @@
 #include "build/nerdctl_args.h"
 #include "build/page_token.h"
 #include "build/request_hash.h"
+#include "build/secrets.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "google/protobuf/util/time_util.h"
 #include "process/boost_process_runner.h"
@@ -47,6 +48,20 @@ int MaxRunning(const EngineOptions& options) {
 std::shared_ptr<spdlog::logger> NullLogger() {
   return std::make_shared<spdlog::logger>(
       "", std::make_shared<spdlog::sinks::null_sink_mt>());
+}
+
+// Where secrets may be, the best first: /run is root's own, while everybody
+// may write to /dev/shm.
+std::vector<std::string> FoldersForSecrets(const EngineOptions& options,
+                                           const Host& host) {
+  if (!options.secret_dir.empty()) return {options.secret_dir};
+  std::vector<std::string> folders = {"/run", "/dev/shm"};
+  const std::optional<std::string> own = host.getenv("XDG_RUNTIME_DIR");
+  // An argument of nerdctl has it in a list with commas.
+  if (own && own->find_first_of(",\"\n") == std::string::npos) {
+    folders.insert(folders.begin(), *own);
+  }
+  return folders;
 }
 
 absl::Status CheckRequestId(absl::string_view request_id) {
@@ -140,7 +155,11 @@ Engine::Engine(EngineOptions options, StateFolder state, Host host,
                   options_.containerd_namespace, options_.buildkit_host,
                   options_.snapshotter},
                  host_, runner),
-      policy_({options_.read_roots, options_.write_roots}, host_),
+      policy_({options_.read_roots, options_.write_roots,
+               options_.allow_secrets_in_output},
+              host_),
+      secret_folder_(SecretFolder::Take(FoldersForSecrets(options_, host_),
+                                        state_.path())),
       disk_floor_(host_, state_.path(), options_.min_free_bytes),
       reserve_(state_.reserve_path(), limits::kDiskReserveBytes),
       health_(&toolchain_, state_.path(), options_.min_free_bytes,
@@ -183,6 +202,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
       *free < static_cast<std::uint64_t>(limits::kDiskReserveBytes)) {
     engine->reserve_.Release();
   }
+  if (!engine->secret_folder_.ok()) {
+    const std::string why(engine->secret_folder_.status().message());
+    if (!engine->options_.secret_dir.empty()) {
+      return absl::FailedPreconditionError(absl::StrCat("--secret_dir: ", why));
+    }
+    engine->logger_->warn("secrets by value are refused: {}", why);
+  }
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->OpenStore());
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->Recover());
   if (const absl::Status held = engine->reserve_.Refill(); !held.ok()) {
@@ -197,6 +223,10 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
 Engine::~Engine() { Shutdown(); }
 
 absl::Status Engine::Check(const EngineOptions& options) {
+  if (options.secret_dir.find_first_of(",\"\n") != std::string::npos) {
+    return absl::InvalidArgumentError(
+        "--secret_dir: must have no comma, no quote and no newline in it");
+  }
   const struct {
     absl::string_view flag;
     bool is_valid;
@@ -323,8 +353,12 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   if (policy.disconnect_policy() == v1::DISCONNECT_POLICY_UNSPECIFIED) {
     policy.set_disconnect_policy(request.usual_disconnect_policy);
   }
+  const std::string id = NewBuildId(host_.now());
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::string secret_folder,
+                                    SecretFolderOf(request.spec, id));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
-      AdmittedSpec spec, policy_.Admit(request.spec, policy, caller, nerdctl));
+      AdmittedSpec spec,
+      policy_.Admit(request.spec, policy, caller, nerdctl, secret_folder));
   // What would be written could not be found again.
   if (const absl::Status state = state_.Check(); !state.ok()) {
     return errors::Storage(state.message());
@@ -345,8 +379,9 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   record.set_request_id(request.request_id);
   record.set_request_sha256(sha256);
   record.set_trusted_caller(caller.trusted);
-  record.set_has_secrets(!google::protobuf::util::MessageDifferencer::Equals(
-      build.spec(), spec.spec()));
+  record.set_has_secrets(HasSecrets(spec.spec()) ||
+                         !google::protobuf::util::MessageDifferencer::Equals(
+                             build.spec(), spec.spec()));
 
   absl::MutexLock admission_lock(&admission_);
   // Somebody may have made it meanwhile.
@@ -363,7 +398,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   const int priority = spec.policy().priority();
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const std::shared_ptr<Build> made,
-      MakeBuild(std::move(record), std::move(spec)));
+      MakeBuild(id, std::move(record), std::move(spec)));
   Admission admission;
   admission.record.mutable_build()->set_name(made->name());
   admission.live = made;
@@ -408,12 +443,20 @@ absl::StatusOr<std::optional<Engine::Admission>> Engine::Join(
   return admission;
 }
 
-absl::StatusOr<std::shared_ptr<Build>> Engine::MakeBuild(BuildRecord record,
+absl::StatusOr<std::string> Engine::SecretFolderOf(const v1::BuildSpec& spec,
+                                                   absl::string_view id) const {
+  if (!HasSecrets(spec)) return "";
+  if (!secret_folder_.ok()) {
+    return errors::SecretsUnavailable(secret_folder_.status().message());
+  }
+  return secret_folder_->build_path(id);
+}
+
+absl::StatusOr<std::shared_ptr<Build>> Engine::MakeBuild(const std::string& id,
+                                                         BuildRecord record,
                                                          AdmittedSpec spec) {
-  const absl::Time now = host_.now();
-  const std::string id = NewBuildId(now);
   record.mutable_build()->set_name(BuildName(id));
-  *record.mutable_build()->mutable_create_time() = ToTimestamp(now);
+  *record.mutable_build()->mutable_create_time() = ToTimestamp(host_.now());
   const absl::StatusOr<std::string> folder = state_.MakeBuild(id);
   if (!folder.ok()) return ForCaller(folder.status());
   CONTAINERBUILDER_FAILPOINT("folder-made");
@@ -447,6 +490,8 @@ Build::Surroundings Engine::SurroundingsOfBuilds() {
       .max_log_bytes = options_.max_log_bytes,
       .has_room = [this] { return disk_floor_.HasRoom(); },
       .disk_is_full = [this] { return !reserve_.held(); },
+      .secret_folder = secret_folder_.ok() ? &*secret_folder_ : nullptr,
+      .share_registry_logins = options_.share_registry_logins,
       .keep = [this](const BuildRecord& record) { Keep(record); },
       .on_end =
           [this](const std::shared_ptr<Build>& build) { OnBuildEnd(build); }};

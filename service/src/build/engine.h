@@ -34,6 +34,7 @@
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "journal/journal.h"
 #include "process/process_runner.h"
+#include "secrets/secret_folder.h"
 #include "spdlog/logger.h"
 #include "store/build_store.h"
 
@@ -159,7 +160,12 @@ class Engine {
                                                 bool attach)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(admission_);
   absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
-      storage::v1::BuildRecord record, AdmittedSpec spec);
+      const std::string& id, storage::v1::BuildRecord record,
+      AdmittedSpec spec);
+  // Where a build finds what it has by value; SECRETS_UNAVAILABLE where it
+  // has something and there is no place for it.
+  absl::StatusOr<std::string> SecretFolderOf(const v1::BuildSpec& spec,
+                                             absl::string_view id) const;
   Build::Surroundings SurroundingsOfBuilds();
   Journal::Options JournalOptions();
   // For another build.
@@ -220,6 +226,8 @@ class Engine {
   const std::shared_ptr<spdlog::logger> logger_;
   Toolchain toolchain_;
   const Policy policy_;
+  // Why there is none where there is none.
+  const absl::StatusOr<SecretFolder> secret_folder_;
   DiskFloor disk_floor_;
   DiskReserve reserve_;
   HealthChecker health_;

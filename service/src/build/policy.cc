@@ -25,6 +25,7 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "build/command_line.h"
+#include "build/secrets.h"
 #include "containerbuilder/nerdctl_build_flags.h"
 
 namespace containerbuilder::service {
@@ -264,8 +265,7 @@ void SetDuration(google::protobuf::Duration& field, absl::Duration duration) {
   field.set_seconds(absl::ToInt64Seconds(duration));
 }
 
-void CheckUnimplemented(const v1::BuildSpec& spec,
-                        const v1::BuildPolicy& policy, Violations& violations) {
+void CheckUnimplemented(const v1::BuildSpec& spec, Violations& violations) {
   const auto check = [&](bool is_set, absl::string_view field,
                          absl::string_view description) {
     if (!is_set) return;
@@ -277,19 +277,18 @@ void CheckUnimplemented(const v1::BuildSpec& spec,
   check(!spec.dockerfile().empty(), "spec.dockerfile",
         "this version takes no Dockerfile by value; name one with the option "
         "\"file\"");
-  check(spec.secrets_size() > 0, "spec.secrets",
-        "this version takes no secrets by value; name a file of the server in "
-        "spec.options.secret");
-  check(spec.registry_auths_size() > 0, "spec.registry_auths",
-        "this version takes no credentials; log in on the server with nerdctl "
-        "login");
-  check(policy.keep_secrets_in_output(), "policy.keep_secrets_in_output",
-        "in this version output is never changed; leave it out");
 }
 
 // The rules about policy that are no durations.
 void CheckPolicy(const v1::BuildPolicy& policy, const Caller& caller,
-                 Violations& violations) {
+                 bool allow_secrets_in_output, Violations& violations) {
+  if (policy.keep_secrets_in_output() && !allow_secrets_in_output) {
+    violations.Add(errors::OptionNotAllowed(
+        "policy.keep_secrets_in_output",
+        "the operator lets no build show its secrets; leave it out, or have "
+        "--allow_secrets_in_output set",
+        "--allow_secrets_in_output"));
+  }
   if (policy.priority() > 0 && !caller.admin) {
     violations.Add(errors::OptionNotAllowed(
         "policy.priority", "only admins may go before others; send 0 or less",
@@ -372,7 +371,8 @@ std::vector<std::string> ReadEnvironment(const v1::BuildSpec& spec,
 }  // namespace
 
 Policy::Policy(const PolicyOptions& options, Host host)
-    : host_(std::move(host)) {
+    : allow_secrets_in_output_(options.allow_secrets_in_output),
+      host_(std::move(host)) {
   for (const auto* list : {&options.read_roots, &options.write_roots}) {
     for (const std::string& root : *list) {
       if (!absl::StartsWith(root, "/")) continue;
@@ -383,18 +383,19 @@ Policy::Policy(const PolicyOptions& options, Host host)
   }
 }
 
-absl::StatusOr<AdmittedSpec> Policy::Admit(const v1::BuildSpec& spec,
-                                           const v1::BuildPolicy& policy,
-                                           const Caller& caller,
-                                           const NerdctlInfo& nerdctl) const {
+absl::StatusOr<AdmittedSpec> Policy::Admit(
+    const v1::BuildSpec& spec, const v1::BuildPolicy& policy,
+    const Caller& caller, const NerdctlInfo& nerdctl,
+    absl::string_view secret_folder) const {
   constexpr absl::string_view kOptionsField = "spec.options";
   Violations violations(1);
-  CheckUnimplemented(spec, policy, violations);
-  CheckPolicy(policy, caller, violations);
+  CheckUnimplemented(spec, violations);
+  CheckPolicy(policy, caller, allow_secrets_in_output_, violations);
+  violations.Add(CheckSecrets(spec));
   AdmittedSpec admitted;
   admitted.environment_ = ReadEnvironment(spec, violations);
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
-      const std::vector<WrittenFlag> flags,
+      std::vector<WrittenFlag> flags,
       WriteFlags(spec.options(), PathRulesFor(caller), kOptionsField));
   CheckOptions(spec.options(), flags, admitted.environment_, kOptionsField,
                caller, &nerdctl, violations);
@@ -425,7 +426,11 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(const v1::BuildSpec& spec,
     admitted.linger_ = limits::kDefaultLinger;
     SetDuration(*admitted.policy_.mutable_linger(), admitted.linger_);
   }
+  AddSecretFiles(spec, secret_folder, flags);
   admitted.args_ = Arguments(flags, spec.options());
+  for (std::string& variable : SecretEnvironment(spec, secret_folder)) {
+    admitted.environment_.push_back(std::move(variable));
+  }
   admitted.working_folder_ = ContextFolder(spec.options().context_path());
   admitted.nerdctl_ = nerdctl;
   return admitted;

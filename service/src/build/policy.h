@@ -22,6 +22,8 @@ struct PolicyOptions {
   // Folders that untrusted callers may read from and write to; absolute.
   std::vector<std::string> read_roots;
   std::vector<std::string> write_roots;
+  // Whether a request may have its secrets in the output.
+  bool allow_secrets_in_output = false;
 };
 
 class Violations;
@@ -34,11 +36,13 @@ class AdmittedSpec {
   const v1::BuildSpec& spec() const { return spec_; }
   // How; durations are set, defaults filled in.
   const v1::BuildPolicy& policy() const { return policy_; }
-  // Exactly ConstructArgs of spec().options().
+  // Exactly ConstructArgs of spec().options(), with the files of its secrets
+  // added.
   const std::vector<std::string>& args() const { return args_; }
   // Absolute; the context.
   const std::string& working_folder() const { return working_folder_; }
-  // SOURCE_DATE_EPOCH and the like, `NAME=VALUE`.
+  // SOURCE_DATE_EPOCH and the like, and where its credentials are,
+  // `NAME=VALUE`.
   const std::vector<std::string>& environment() const { return environment_; }
   const NerdctlInfo& nerdctl() const { return nerdctl_; }
   absl::Duration grace_period() const { return grace_period_; }
@@ -74,10 +78,11 @@ class Policy {
   // The rules for everyone, and for a caller who is not trusted those about
   // options and paths. The fields that errors name are those of BuildRequest.
   // `policy` names a disconnect policy: its default depends on the RPC.
-  absl::StatusOr<AdmittedSpec> Admit(const v1::BuildSpec& spec,
-                                     const v1::BuildPolicy& policy,
-                                     const Caller& caller,
-                                     const NerdctlInfo& nerdctl) const;
+  // `secret_folder` is where the build will find what it has by value.
+  absl::StatusOr<AdmittedSpec> Admit(
+      const v1::BuildSpec& spec, const v1::BuildPolicy& policy,
+      const Caller& caller, const NerdctlInfo& nerdctl,
+      absl::string_view secret_folder = "") const;
 
   // How ConstructArgs resolves texts for this caller: untrusted ones learn of
   // names under their roots only. Not to be used after the policy is gone.
@@ -117,6 +122,7 @@ class Policy {
   bool IsUnderRoots(const std::string& path) const;
 
   std::vector<Root> roots_;
+  const bool allow_secrets_in_output_;
   const Host host_;
 };
 

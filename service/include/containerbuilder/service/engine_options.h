@@ -55,6 +55,17 @@ struct EngineOptions {
   // prints is ended as FAILED, NO_SPACE.
   std::int64_t min_free_bytes = std::int64_t{512} << 20;
 
+  // A folder in memory (tmpfs) where secrets and credentials by value are while
+  // their builds run. Empty: $XDG_RUNTIME_DIR, /run or /dev/shm, the first that
+  // is in memory and may be written to; where none is, they are refused.
+  std::string secret_dir;
+  // Requests may ask that secrets stay in the output that watchers see.
+  bool allow_secrets_in_output = false;
+  // Builds of callers who are not trusted use the registry logins of this
+  // process's user (~/.docker), and so what those may pull and
+  // push. Builds that come with credentials use these alone in any case.
+  bool share_registry_logins = false;
+
   // This process is a child subreaper and starts no children but through the
   // engine: reap descendants of builds that become its children.
   bool reap_orphans = false;
