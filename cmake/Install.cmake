@@ -111,9 +111,10 @@ install(FILES proto/containerbuilder/v1/container_builder.proto
 install(FILES proto/containerbuilder/errors/v1/error_details.proto
   DESTINATION ${CMAKE_INSTALL_DATADIR}/containerbuilder/proto/containerbuilder/errors/v1)
 
-install(FILES README.md LICENSE service/THREAT_MODEL.md
-  DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 # As README links to them.
+install(FILES service/THREAT_MODEL.md
+  DESTINATION ${CMAKE_INSTALL_DOCDIR}/service)
 install(DIRECTORY client/examples DESTINATION ${CMAKE_INSTALL_DOCDIR}/client
   USE_SOURCE_PERMISSIONS)
 install(DIRECTORY service/examples DESTINATION ${CMAKE_INSTALL_DOCDIR}/service
