@@ -53,8 +53,12 @@ void CheckArguments(const v1::BuildOptions& options) {
   // Nothing that is shown breaks out of a line of a shell.
   const std::string line = CommandLine(*args);
   bool quoted = false;
-  for (const char c : line) {
-    if (c == '\'') quoted = !quoted;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (!quoted && line[i] == '\\') {
+      ++i;
+    } else if (line[i] == '\'') {
+      quoted = !quoted;
+    }
   }
   Check(!quoted, "quotes are closed", line);
   Check(CommandLine({MaskSecrets(args->back())}) == CommandLine({args->back()}),
@@ -67,7 +71,8 @@ void CheckArguments(const v1::BuildOptions& options) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
   containerbuilder::v1::BuildOptions options;
-  if (options.ParseFromArray(data, static_cast<int>(size))) {
+  if (containerbuilder::fuzz::Parse({reinterpret_cast<const char*>(data), size},
+                                    options)) {
     containerbuilder::service::CheckArguments(options);
   }
   return 0;

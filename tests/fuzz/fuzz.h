@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "google/protobuf/stubs/logging.h"
 
 // What fuzz targets share. A target is a program of its own: libFuzzer calls
 // LLVMFuzzerTestOneInput with inputs that it makes, or replay.cc with those of
@@ -26,6 +27,13 @@ inline void Check(bool holds, absl::string_view what,
                static_cast<int>(what.size()), what.data(),
                static_cast<int>(detail.size()), detail.data());
   std::abort();
+}
+
+// Parses a message as the service does, without words about what is none.
+template <typename Message>
+bool Parse(absl::string_view bytes, Message& message) {
+  static const google::protobuf::LogSilencer silencer;
+  return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 
 // Takes an input apart. At its end there are zeros and empty texts.

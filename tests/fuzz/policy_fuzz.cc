@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "build/nerdctl_args.h"
 #include "build/policy.h"
 #include "containerbuilder/nerdctl_build_flags.h"
@@ -79,16 +80,27 @@ void CheckAdmitted(const AdmittedSpec& admitted, bool trusted) {
       asked.emplace_back(flag.name, value);
     }
   }
-  Check(reading->flags.size() == asked.size(), "as many flags as options");
-  for (std::size_t i = 0; i < asked.size(); ++i) {
-    Check(reading->flags[i].first == asked[i].first, "the flags asked for");
-  }
+  std::vector<std::pair<std::string, std::string>> read = reading->flags;
+  const auto made =
+      std::remove_if(read.begin(), read.end(),
+                     [](const std::pair<std::string, std::string>& flag) {
+                       return flag.first == "secret" &&
+                              absl::StrContains(flag.second, ",src=/secrets/");
+                     });
+  Check(read.end() - made == admitted.spec().secrets_size(),
+        "a file for each secret by value, and no other");
+  read.erase(made, read.end());
+  Check(std::equal(read.begin(), read.end(), asked.begin(), asked.end(),
+                   [](const auto& one, const auto& other) {
+                     return one.first == other.first;
+                   }),
+        "the flags asked for", absl::StrJoin(args, " "));
 
   if (trusted) return;
   const std::set<std::string> harmless = {
       "build-arg", "file", "label", "network", "no-cache", "platform",
       "progress",  "pull", "quiet", "tag",     "target"};
-  for (const auto& [name, value] : reading->flags) {
+  for (const auto& [name, value] : read) {
     Check(harmless.contains(name), "an option that nobody allowed", name);
     if (name == "network") {
       Check(value == "default" || value == "none", "the host's network", value);
@@ -152,9 +164,10 @@ void CheckRequest(const v1::BuildRequest& request, bool trusted) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
   containerbuilder::v1::BuildRequest request;
-  if (size > 0 &&
-      request.ParseFromArray(data + 1, static_cast<int>(size - 1))) {
-    containerbuilder::service::CheckRequest(request, data[0] % 2 == 0);
+  containerbuilder::fuzz::Input input(data, size);
+  const bool trusted = input.Byte() % 2 == 0;
+  if (containerbuilder::fuzz::Parse(input.Rest(), request)) {
+    containerbuilder::service::CheckRequest(request, trusted);
   }
   return 0;
 }

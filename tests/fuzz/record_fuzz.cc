@@ -41,9 +41,7 @@ void CheckMerge(Input& input) {
     const absl::string_view bytes = input.LongText();
     stored.emplace();
     // As the store does, which answers no record that is none.
-    if (!stored->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-      stored.reset();
-    }
+    if (!fuzz::Parse(bytes, *stored)) stored.reset();
   }
   std::string event;
   bool last = false;
@@ -60,10 +58,11 @@ void CheckMerge(Input& input) {
   options.system = disk;
   const RecoveredBuild build = RecoverBuild("/b", kName, stored, options);
   Check(build.damage.ok(), "nothing is damaged", build.damage.ToString());
-  Check((build.journal == nullptr) == last, "what has ended takes no more");
+  Check((build.journal != nullptr) == (!last && build.record.has_value()),
+        "what has not ended and is known takes more");
 
   BuildRecord admitted;
-  if (!admitted.ParseFromString(admission)) {
+  if (!fuzz::Parse(admission, admitted)) {
     if (!last) {
       Check(build.record.has_value() == stored.has_value(),
             "the store tells where the journal does not");
@@ -81,15 +80,14 @@ void CheckMerge(Input& input) {
     Check(record.arrival() == stored->arrival(), "its arrival is the store's");
   }
   v1::BuildEvent end;
-  if (last && end.ParseFromString(event) && end.has_finished()) {
+  if (last && fuzz::Parse(event, end) && end.has_finished()) {
     Check(Equal(record.build(), end.finished().build()),
           "its end is the journal's");
   }
   // As it is kept from now on.
   BuildRecord again;
-  Check(
-      again.ParseFromString(record.SerializeAsString()) && Equal(again, record),
-      "it can be kept");
+  Check(fuzz::Parse(record.SerializeAsString(), again) && Equal(again, record),
+        "it can be kept");
 }
 
 }  // namespace
