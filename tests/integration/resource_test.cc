@@ -193,6 +193,11 @@ TEST_F(ResourceTest, ListRefusesWhatIsNoRequest) {
   request.add_states(v1::Build::STATE_UNSPECIFIED);
   expect_refused(request);
   request = {};
+  for (int i = 0; i < 101; ++i) {
+    (*request.mutable_annotations())[absl::StrCat(i)] = "x";
+  }
+  expect_refused(request);
+  request = {};
   request.add_states(static_cast<v1::Build::State>(99));
   expect_refused(request);
   request = {};

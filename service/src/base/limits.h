@@ -103,9 +103,10 @@ inline constexpr absl::Duration kLeftoverTimeout = absl::Seconds(10);
 // WatchBuildRequest.heartbeat_interval: each heartbeat is a message to write.
 inline constexpr absl::Duration kMinHeartbeatInterval = absl::Milliseconds(100);
 
-// ListBuilds.
+// ListBuilds. Each annotation is a subquery of its own.
 inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageSize = 1000;
+inline constexpr int kMaxListAnnotations = 100;
 
 // How long a pipe that stays open after nerdctl's exit may be silent before
 // its holders are ended, and how long it may go on talking.

@@ -118,6 +118,13 @@ absl::StatusOr<ListQuery> ReadListQuery(const v1::ListBuildsRequest& request,
     }
     query.states.push_back(static_cast<v1::Build::State>(state));
   }
+  if (request.annotations_size() > limits::kMaxListAnnotations) {
+    return errors::OptionInvalid(
+        "annotations",
+        absl::StrCat("a list is filtered by at most ",
+                     limits::kMaxListAnnotations, " annotations, not ",
+                     request.annotations_size()));
+  }
   query.annotations.insert(request.annotations().begin(),
                            request.annotations().end());
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
