@@ -22,17 +22,80 @@ absl::Span<const Setting> Settings() {
        [](DaemonOptions& o) -> Field { return &o.server.trust_local; },
        Reload::kNo, "Callers on the unix socket may name any path and option."},
 
-      // --- What callers may reach
+      // --- What callers who are not trusted may do
       {"read_roots",
-       [](DaemonOptions& o) -> Field { return &o.server.read_roots; },
-       Reload::kNo,
+       [](DaemonOptions& o) -> Field { return &o.server.policy.read_roots; },
+       Reload::kYes,
        "Folders that callers who are not trusted may read contexts and files "
-       "from."},
+       "from. What they name is copied, and used from the copy."},
       {"write_roots",
-       [](DaemonOptions& o) -> Field { return &o.server.write_roots; },
-       Reload::kNo,
-       "Folders that callers who are not trusted may have outputs written to."},
-
+       [](DaemonOptions& o) -> Field { return &o.server.policy.write_roots; },
+       Reload::kYes,
+       "Folders that callers who are not trusted may have outputs written "
+       "to."},
+      {"allowed_options",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_options;
+       },
+       Reload::kYes,
+       "All options that callers who are not trusted may use, named as "
+       "nerdctl build's flags."},
+      {"allowed_entitlements",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_entitlements;
+       },
+       Reload::kYes,
+       "Entitlements that callers who are not trusted may use; network=host "
+       "needs network.host and security.insecure."},
+      {"allowed_networks",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_networks;
+       },
+       Reload::kYes, "Networks that callers who are not trusted may use."},
+      {"allowed_ssh",
+       [](DaemonOptions& o) -> Field { return &o.server.policy.allowed_ssh; },
+       Reload::kYes,
+       "Ids, and sockets and keys by their paths, that callers who are not "
+       "trusted may name in the option ssh."},
+      {"allowed_registries",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_registries;
+       },
+       Reload::kYes,
+       "Registries, by host, that callers who are not trusted may push to, "
+       "have caches in and name images for."},
+      {"allowed_tags",
+       [](DaemonOptions& o) -> Field { return &o.server.policy.allowed_tags; },
+       Reload::kYes,
+       "Patterns, such as team/*, of the names that callers who are not "
+       "trusted may give images."},
+      {"allowed_frontends",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_frontends;
+       },
+       Reload::kYes,
+       "Patterns of the images that the syntax lines of untrusted callers' "
+       "Dockerfiles may name."},
+      {"allowed_buildkit_hosts",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_buildkit_hosts;
+       },
+       Reload::kYes,
+       "Values of the option buildkit-host that callers who are not trusted "
+       "may use."},
+      {"max_staged_bytes",
+       [](DaemonOptions& o) -> Field {
+         return Bytes{&o.server.policy.max_staged_bytes};
+       },
+       Reload::kYes,
+       "How many bytes may be copied for one build of a caller who is not "
+       "trusted (TOO_LARGE)."},
+      {"max_staged_files",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.max_staged_files;
+       },
+       Reload::kYes,
+       "How many files may be copied for one such build (TOO_LARGE)."},
       {"share_registry_logins",
        [](DaemonOptions& o) -> Field {
          return &o.server.share_registry_logins;
@@ -40,6 +103,15 @@ absl::Span<const Setting> Settings() {
        Reload::kNo,
        "Callers who are not trusted build with the registry logins of the "
        "daemon's user (~/.docker)."},
+
+      // --- What every caller may do
+      {"allowed_environment",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.policy.allowed_environment;
+       },
+       Reload::kYes,
+       "Variables of nerdctl's environment that a request may set besides "
+       "SOURCE_DATE_EPOCH, TRACEPARENT and TRACESTATE."},
 
       // --- Secrets by value
       {"secret_dir",
@@ -49,9 +121,9 @@ absl::Span<const Setting> Settings() {
        "$XDG_RUNTIME_DIR, /run or /dev/shm, the first that will do."},
       {"allow_secrets_in_output",
        [](DaemonOptions& o) -> Field {
-         return &o.server.allow_secrets_in_output;
+         return &o.server.policy.allow_secrets_in_output;
        },
-       Reload::kNo, "Requests may ask that their secrets stay in the output."},
+       Reload::kYes, "Requests may ask that their secrets stay in the output."},
 
       // --- nerdctl and its surroundings
       {"nerdctl", [](DaemonOptions& o) -> Field { return &o.server.nerdctl; },

@@ -25,6 +25,7 @@
 //   sleep SECONDS
 //   wait-file PATH             waits until the file exists
 //   touch PATH
+//   copy FROM TO
 //   ignore-term                ignores SIGTERM, as do children from then on
 //   heed-term                  ends that
 //   pid PATH                   appends the pid and a newline to the file; later
@@ -307,6 +308,11 @@ class Script {
       return;
     }
     if (name == "touch") return Dump(Next<std::string>(words), "");
+    if (name == "copy") {
+      const auto from = Next<std::string>(words);
+      fs::copy_file(from, Next<std::string>(words));
+      return;
+    }
     if (name == "ignore-term" || name == "heed-term") {
       signal(SIGTERM, name == "ignore-term" ? SIG_IGN : SIG_DFL);
       return;

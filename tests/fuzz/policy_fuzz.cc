@@ -1,22 +1,24 @@
 // The policy on any request: what it admits is read by nerdctl as what was
 // asked for, and what an untrusted caller may not have is not among it.
 
-#include <algorithm>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "build/nerdctl_args.h"
 #include "build/policy.h"
+#include "build/staging.h"
 #include "containerbuilder/nerdctl_build_flags.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/pflag.h"
-#include "support/temp_dir.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -57,92 +59,140 @@ class World {
   static constexpr char kHome[] = "/tmp/cbfuzz";
 };
 
-void CheckAdmitted(const AdmittedSpec& admitted, bool trusted) {
-  const std::vector<std::string>& args = admitted.args();
-  for (const std::string& arg : args) {
-    Check(arg.find('\0') == std::string::npos, "no argument has a NUL");
-  }
-  const std::optional<fuzz::Reading> reading = fuzz::ReadAsPflag(args);
-  Check(reading.has_value(), "nerdctl can read it");
-  const v1::BuildOptions& options = admitted.spec().options();
-  const std::string context =
-      options.context_path().empty() ? "." : options.context_path();
-  Check(reading->arguments == std::vector<std::string>{context},
-        "the context, and nothing else, is its argument");
+constexpr char kStaging[] = "/state/builds/x/staging";
 
-  const auto flags = WriteFlags(
-      options, {"/", [](const std::string&) { return false; }}, "options");
-  Check(flags.ok(), "what was admitted can be written");
-  std::vector<std::pair<std::string, std::string>> asked;
-  for (const WrittenFlag& flag : *flags) {
-    if (flag.bare) asked.emplace_back(flag.name, "true");
-    for (const std::string& value : flag.values) {
-      asked.emplace_back(flag.name, value);
-    }
-  }
-  std::vector<std::pair<std::string, std::string>> read = reading->flags;
-  const auto made =
-      std::remove_if(read.begin(), read.end(),
-                     [](const std::pair<std::string, std::string>& flag) {
-                       return flag.first == "secret" &&
-                              absl::StrContains(flag.second, ",src=/secrets/");
-                     });
-  Check(read.end() - made == admitted.spec().secrets_size(),
-        "a file for each secret by value, and no other");
-  read.erase(made, read.end());
-  Check(std::equal(read.begin(), read.end(), asked.begin(), asked.end(),
-                   [](const auto& one, const auto& other) {
-                     return one.first == other.first;
-                   }),
-        "the flags asked for", absl::StrJoin(args, " "));
+// Whoever asks, and what the operator allows.
+struct Case {
+  bool trusted;
+  bool generous;
+};
 
-  if (trusted) return;
+// What a build of a caller who is not trusted gets at.
+void CheckUntrusted(const AdmittedSpec& admitted, const fuzz::Reading& reading,
+                    const Case& the_case) {
   const std::set<std::string> harmless = {
       "build-arg", "file", "label", "network", "no-cache", "platform",
       "progress",  "pull", "quiet", "tag",     "target"};
-  for (const auto& [name, value] : read) {
-    Check(harmless.contains(name), "an option that nobody allowed", name);
-    if (name == "network") {
+  for (const auto& [name, value] : reading.flags) {
+    const bool is_secret =
+        name == "secret" && absl::StrContains(value, ",src=/secrets/");
+    Check(the_case.generous || harmless.contains(name) || is_secret,
+          "an option that nobody allowed", name);
+    if (name == "network" && !the_case.generous) {
       Check(value == "default" || value == "none", "the host's network", value);
     }
     if (name == "build-arg") {
       Check(absl::StrContains(value, "="), "the service's variable", value);
     }
-    if (name == "file") {
-      Check(absl::StartsWith(value, absl::StrCat(World::kHome, "/open/")),
-            "a file outside the roots", value);
+    if (name == "file" || name == "iidfile") {
+      Check(absl::StartsWith(value, absl::StrCat(kStaging, "/")),
+            "a file that is no copy", value);
     }
+    Check(name != "ssh" && name != "allow" && name != "buildkit-host",
+          "a right that nobody gave", name);
   }
   Check(
-      absl::StartsWith(
-          std::filesystem::weakly_canonical(admitted.working_folder()).string(),
-          absl::StrCat(World::kHome, "/open")),
-      "a context outside the roots", admitted.working_folder());
+      absl::StartsWith(admitted.working_folder(), absl::StrCat(kStaging, "/")),
+      "a context that is no copy", admitted.working_folder());
+  const std::string open = absl::StrCat(World::kHome, "/open");
+  for (const StagedInput& input : admitted.staging().inputs) {
+    Check(input.place.root == open, "read from elsewhere", input.place.root);
+    // As openat2 would find it: there are no links left in it.
+    const std::string path = absl::StrCat(open, "/", input.place.path);
+    Check(absl::StartsWith(std::filesystem::canonical(path).string(), open),
+          "read from outside the root", path);
+  }
+  for (const StagedOutput& output : admitted.staging().outputs) {
+    Check(the_case.generous && output.place.root == open, "written elsewhere",
+          output.place.root);
+    Check(!absl::StrContains(absl::StrCat("/", output.place.path, "/"), "/../"),
+          "written outside the root", output.place.path);
+  }
 }
 
-void CheckRequest(const v1::BuildRequest& request, bool trusted) {
+void CheckAdmitted(const AdmittedSpec& admitted, const Case& the_case) {
+  const std::vector<std::string>& args = admitted.args();
+  for (const std::string& arg : args) {
+    Check(arg.find('\0') == std::string::npos, "no argument has a NUL");
+  }
+  const std::optional<fuzz::Reading> reading = fuzz::ReadAsPflag(args);
+  Check(reading.has_value(), "nerdctl can read it", absl::StrJoin(args, " "));
+  Check(reading->arguments.size() == 1, "the context is the only argument",
+        absl::StrJoin(args, " "));
+
+  const v1::BuildOptions& options = admitted.spec().options();
+  const auto flags = WriteFlags(
+      options, {"/", [](const std::string&) { return false; }}, "options");
+  Check(flags.ok(), "what was admitted can be written");
+  std::vector<std::string> asked;
+  for (const WrittenFlag& flag : *flags) {
+    asked.insert(asked.end(), flag.bare ? 1 : flag.values.size(), flag.name);
+  }
+  std::vector<std::string> read;
+  int secrets = 0;
+  for (const auto& [name, value] : reading->flags) {
+    if (name == "secret" && absl::StrContains(value, ",src=/secrets/")) {
+      ++secrets;
+    } else {
+      read.push_back(name);
+    }
+  }
+  Check(secrets == admitted.spec().secrets_size(),
+        "a file for each secret by value, and no other");
+  if (the_case.trusted) {
+    Check(read == asked, "the flags asked for", absl::StrJoin(args, " "));
+    Check(reading->arguments[0] ==
+              (options.context_path().empty() ? "." : options.context_path()),
+          "in the context asked for");
+  } else {
+    // Where no Dockerfile is named, the copy's may be.
+    for (const std::string& name : read) {
+      Check(name == "file" || absl::c_linear_search(asked, name),
+            "a flag that was not asked for", name);
+    }
+    CheckUntrusted(admitted, *reading, the_case);
+  }
+}
+
+std::shared_ptr<const Policy> MakePolicy(bool generous) {
+  Host host;
+  host.working_folder = World::kHome;
+  PolicyOptions options;
+  options.read_roots = {absl::StrCat(World::kHome, "/open")};
+  if (generous) {
+    options.write_roots = options.read_roots;
+    options.allowed_options.clear();
+    for (const NerdctlBuildFlag& flag : kNerdctlBuildFlags) {
+      options.allowed_options.emplace_back(flag.name);
+    }
+    options.allowed_registries = {"r.example"};
+  }
+  absl::StatusOr<std::shared_ptr<const Policy>> policy =
+      Policy::Create(options, host, "/state");
+  Check(policy.ok(), "the policy is valid", policy.status().ToString());
+  return *policy;
+}
+
+void CheckRequest(const v1::BuildRequest& request, const Case& the_case) {
   static const World world;
   static const NerdctlInfo nerdctl = Nerdctl();
-  static const Policy policy = [] {
-    Host host;
-    host.working_folder = World::kHome;
-    PolicyOptions options;
-    options.read_roots = {absl::StrCat(World::kHome, "/open")};
-    return Policy(options, host);
-  }();
-  const Caller caller{trusted ? "local" : "anonymous", trusted};
+  static const std::shared_ptr<const Policy> policies[] = {MakePolicy(false),
+                                                           MakePolicy(true)};
+  const Policy& policy = *policies[the_case.generous ? 1 : 0];
+  const Caller caller{the_case.trusted ? "local" : "anonymous",
+                      the_case.trusted};
   v1::BuildPolicy build_policy = request.policy();
   if (build_policy.disconnect_policy() == v1::DISCONNECT_POLICY_UNSPECIFIED) {
     build_policy.set_disconnect_policy(v1::DISCONNECT_POLICY_DETACH);
   }
-  const absl::StatusOr<AdmittedSpec> admitted =
-      policy.Admit(request.spec(), build_policy, caller, nerdctl, "/secrets");
+  const absl::StatusOr<AdmittedSpec> admitted = policy.Admit(
+      request.spec(), build_policy, caller, nerdctl, {kStaging}, "/secrets");
   for (const std::string& warning :
        policy.Warnings(request.spec().options(), caller, &nerdctl)) {
     Check(!warning.empty(), "a warning says something");
   }
   if (admitted.ok()) {
-    CheckAdmitted(*admitted, trusted);
+    CheckAdmitted(*admitted, the_case);
     return;
   }
   switch (admitted.status().code()) {
@@ -165,9 +215,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
   containerbuilder::v1::BuildRequest request;
   containerbuilder::fuzz::Input input(data, size);
-  const bool trusted = input.Byte() % 2 == 0;
+  const std::uint8_t kind = input.Byte();
   if (containerbuilder::fuzz::Parse(input.Rest(), request)) {
-    containerbuilder::service::CheckRequest(request, trusted);
+    containerbuilder::service::CheckRequest(
+        request, {.trusted = kind % 2 == 0, .generous = kind % 4 >= 2});
   }
   return 0;
 }

@@ -304,7 +304,7 @@ TEST_F(BuildEngineTest, ListsAndDeletes) {
 }
 
 TEST_F(BuildEngineTest, OtherCallersHaveTheirOwnBuildsAndFewerRights) {
-  options_.read_roots = {folder_.MakeDir("shared")};
+  options_.policy.read_roots = {folder_.MakeDir("shared")};
   const Caller ada = {"ada"};
   const Caller bob = {"bob"};
   EXPECT_THAT(engine().Build(MakeRequest("private", ""), ada),

@@ -101,7 +101,7 @@ class BuildsTest : public testing::Test {
     options.listen = {"unix://" + folder_.Path("cb.sock"), "127.0.0.1:0"};
     options.state_dir = folder_.Path("state");
     options.nerdctl = FAKE_NERDCTL;
-    options.read_roots = {folder_.path()};
+    options.policy.read_roots = {folder_.path()};
     options.drain_timeout = absl::ZeroDuration();
     options.min_free_bytes = 0;
     return options;

@@ -112,7 +112,7 @@ TEST_F(RefusalTest, PathsOfCallersByTcp) {
 TEST(TrustTest, CallersByTcpBuildUnderTheRoots) {
   const TempDir root;
   TestServer server([&root](service::ServerOptions& options) {
-    options.read_roots = {root.path()};
+    options.policy.read_roots = {root.path()};
   });
   root.WriteFile("ctx/fake.txt", "stdout hi\n");
   v1::BuildRequest request;

@@ -126,7 +126,7 @@ class SecretsTest : public BuildsTest {
 };
 
 TEST_F(SecretsTest, ReachTheBuildByteForByte) {
-  Start([](auto& options) { options.allow_secrets_in_output = true; });
+  Start([](auto& options) { options.policy.allow_secrets_in_output = true; });
   v1::BuildRequest request = Request(
       "ctx",
       "secret stdout token\nsecret stdout zeros\ndocker-config stdout\n");

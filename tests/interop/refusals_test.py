@@ -1,16 +1,41 @@
 """What Build refuses before anything is started, as a stranger's client reads it: code, ErrorInfo, BadRequest."""
 
+import base64
+import os
+import re
 import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
 
 import grpc
 import pytest
+from attacks import ATTACKS
+from conftest import Daemon, eventually, required
 from containerbuilder.v1 import container_builder_pb2 as pb
+from google.protobuf import json_format
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+
+
+@pytest.fixture(scope="module")
+def module_daemon():
+    """Starts daemons that all tests of this file share."""
+    daemons = []
+
+    def start(home, flags):
+        home.mkdir()
+        daemons.append(Daemon(home, [f"--nerdctl={required('FAKE_NERDCTL')}", *flags]))
+        return daemons[-1]
+
+    yield start
+    assert [daemon.stop() for daemon in daemons] == [0] * len(daemons)
 
 
 @pytest.fixture
@@ -66,6 +91,7 @@ def assert_refused(stub, request: pb.BuildRequest, code, reasons, field):
         violation = bad_request.field_violations[0]
         assert violation.field.startswith(field), violation
         assert violation.description
+    return error.details(), info
 
 
 # --- Rules for everyone ----------------------------------------------------------------------------------------------
@@ -225,29 +251,245 @@ def test_without_roots_no_path_is_allowed(start_daemon, fake_nerdctl, context):
     assert not (context / "started").exists()
 
 
-NOT_FOR_STRANGERS = {
-    "a bare build_arg": ({"build_arg": ["AWS_SECRET_ACCESS_KEY"]}, "OPTION_NOT_ALLOWED", "spec.options.build_arg"),
-    "cache_from": ({"cache_from": ["type=local,src=/"]}, "OPTION_NOT_ALLOWED", "spec.options.cache_from"),
-    "cache_to": ({"cache_to": ["type=local,dest=/x"]}, "OPTION_NOT_ALLOWED", "spec.options.cache_to"),
-    "output": ({"output": ["type=local,dest=/x"]}, "OPTION_NOT_ALLOWED", "spec.options.output"),
-    "secret": ({"secret": ["id=a,src=/etc/hostname"]}, "OPTION_NOT_ALLOWED", "spec.options.secret"),
-    "ssh": ({"ssh": ["default"]}, "OPTION_NOT_ALLOWED", OPTION),
-    "allow": ({"allow": ["security.insecure"]}, "OPTION_NOT_ALLOWED", OPTION),
-    "buildkit_host": ({"buildkit_host": ["tcp://127.0.0.1:1"]}, "OPTION_NOT_ALLOWED", OPTION),
-    "iidfile": ({"iidfile": ["/x"]}, "OPTION_NOT_ALLOWED", OPTION),
-    "the host's network": ({"network": ["host"]}, "OPTION_NOT_ALLOWED", OPTION),
-    "progress for a terminal": ({"progress": ["tty"]}, "OPTION_NOT_ALLOWED", OPTION),
-    "a file outside the roots": ({"file": ["/etc/hostname"]}, "PATH_NOT_ALLOWED", OPTION),
-    "a file that is missing": ({"file": ["/nonexistent"]}, "PATH_NOT_ALLOWED", OPTION),
-}
+# --- The table of attacks, as a stranger by TCP -------------------------------------------------------------------------
+
+ALL_OPTIONS = [
+    "add-host", "allow", "attest", "build-arg", "build-context", "buildkit-host", "cache-from", "cache-to", "file",
+    "iidfile", "label", "network", "no-cache", "output", "platform", "progress", "provenance", "pull", "quiet", "rm",
+    "sbom", "secret", "ssh", "tag", "target",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", NOT_FOR_STRANGERS)
-def test_options_of_callers_by_tcp(daemon, context, case):
-    values, reason, field = NOT_FOR_STRANGERS[case]
-    request = pb.BuildRequest(spec=pb.BuildSpec(options=options_of(context, **values)))
-    assert_refused(daemon.tcp_stub, request, DENIED, reason, field)
-    assert not (context / "started").exists()
+class World:
+    """The folders of a daemon whose operator allows much, of one who allows nothing, and what a stranger may not see."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.root, self.out, self.outside = folder / "root", folder / "out", folder / "outside"
+        self.context = self.root / "context"
+        for path in (self.context / "sub", self.out, self.outside / "sub", folder / "root-x"):
+            path.mkdir(parents=True)
+        self.started = folder / "started"
+        self._make_context()
+        (self.outside / "canary").write_text("secret")
+        (self.root / "secret").write_text("mine")
+        (self.root / "large-secret").write_bytes(b"x" * 501 * 1024)
+        (self.root / "link-out").symlink_to(self.outside)
+        (self.root / "link-up").symlink_to("../outside")
+        (self.root / "link-chain").symlink_to("link-out")
+        (self.root / "secret-link").symlink_to(self.outside / "canary")
+        (self.out / "link-out").symlink_to(self.outside)
+        (self.out / "link-file").symlink_to(self.outside / "canary")
+        (self.outside / "link-in").symlink_to(self.context)
+        for name in ("with-pipe", "with-socket", "large", "sparse", "many", "linked"):
+            (self.root / name).mkdir()
+        os.mkfifo(self.root / "with-pipe" / "pipe")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.root / "with-socket" / "s"))
+        (self.root / "large" / "file").write_bytes(b"x" * (5 << 20))
+        with open(self.root / "sparse" / "file", "wb") as hole:
+            hole.truncate(1 << 40)
+        for number in range(600):
+            (self.root / "many" / str(number)).touch()
+        (self.root / "linked" / "Dockerfile").symlink_to(self.outside / "canary")
+        deep = self.root / "deep"
+        for _ in range(140):
+            deep = deep / "d"
+        deep.mkdir(parents=True)
+
+    def _make_context(self):
+        (self.context / "fake.txt").write_text(f"touch {self.started}\n")
+        (self.context / "Dockerfile").write_text("FROM scratch\n")
+        (self.context / "link-file").symlink_to(self.outside / "canary")
+
+    def put(self, files):
+        for name, text in files.items():
+            if text is None:
+                (self.context / name).unlink()
+            else:
+                (self.context / name).write_text(text)
+
+    def tidy(self):
+        shutil.rmtree(self.context)
+        (self.context / "sub").mkdir(parents=True)
+        self._make_context()
+
+    def canary(self):
+        """What is outside, as it would change were it touched."""
+        paths = [self.outside, *sorted(self.outside.rglob("*")), self.out, *sorted(self.out.rglob("*"))]
+        # All but when it was last read: links in {out} are looked at, which is no harm.
+        stats = [(str(path), path.lstat()) for path in paths]
+        return [(path, stat.st_mode, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in stats]
+
+
+@pytest.fixture(scope="module")
+def world():
+    path = Path(tempfile.mkdtemp(prefix="cb-")).resolve()
+    yield World(path)
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def operators(world, module_daemon):
+    """One allows all options, with rules; the other has the defaults."""
+    allowing = module_daemon(
+        world.folder / "allowing",
+        [
+            f"--read_roots={world.root}",
+            f"--write_roots={world.out}",
+            f"--allowed_options={','.join(ALL_OPTIONS)}",
+            "--allowed_entitlements=network.host",
+            "--allowed_networks=default,none,host",
+            f"--allowed_ssh=mine,{world.root}/agent.sock",
+            "--allowed_registries=registry.test:5000",
+            "--allowed_tags=app:*,team/*,registry.test:5000/*",
+            "--allowed_environment=MY_NAME",
+            "--allowed_buildkit_hosts=unix:///run/allowed.sock",
+            "--max_staged_bytes=4MiB",
+            "--max_staged_files=500",
+        ],
+    )
+    usual = module_daemon(world.folder / "usual", [f"--read_roots={world.root}"])
+    return {True: allowing, False: usual}
+
+
+def request_of(attack, world, daemon) -> pb.BuildRequest:
+    places = {
+        "{root}": world.root, "{out}": world.out, "{outside}": world.outside, "{context}": world.context,
+        "{folder}": world.folder, "{state}": daemon.state,
+    }  # fmt: skip
+
+    def filled(value):
+        if isinstance(value, list):
+            return [filled(member) for member in value]
+        if isinstance(value, str):
+            for name, path in places.items():
+                value = value.replace(name, str(path))
+        return value
+
+    values = dict(attack.values)
+    environment = values.pop("spec.environment", {})
+    options = options_of(filled(values.pop("context", "{context}")))
+    for name, value in values.items():
+        if name.startswith("option."):
+            options.options.add(name=name.removeprefix("option.")).value.values.values.extend(filled(value))
+        else:
+            add(options, name, filled(value))
+    return pb.BuildRequest(spec=pb.BuildSpec(options=options, environment=environment))
+
+
+def assert_nothing_happened(world, daemon, canary):
+    assert not world.started.exists(), "a child was started"
+    for folder in ("builds", "new", "trash"):
+        assert not list((daemon.state / folder).iterdir()), f"{folder} is not empty"
+    assert world.canary() == canary
+
+
+@pytest.fixture
+def attack_files(world, attack):
+    world.put(attack.files)
+    yield
+    if attack.files:
+        world.tidy()
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id[:80])
+def test_attack(world, operators, attack, attack_files):
+    daemon = operators[attack.allowed]
+    canary = world.canary()
+    request = request_of(attack, world, daemon)
+    code = grpc.StatusCode[attack.code]
+    message, info = assert_refused(daemon.tcp_stub, request, code, attack.reason, attack.where)
+    assert info.metadata.get("setting", "") == attack.setting
+    assert not attack.setting or attack.setting in message
+    assert len(message) < 3000
+    assert_nothing_happened(world, daemon, canary)
+
+
+def test_there_are_enough_attacks():
+    assert len(ATTACKS) >= 150
+    assert len({attack.id for attack in ATTACKS}) == len(ATTACKS)
+
+
+def test_what_is_allowed_runs(world, operators):
+    """The rules let through what they say: the same daemon, the same caller."""
+    daemon = operators[True]
+    (world.root / "cache").mkdir()
+    options = options_of(
+        world.context,
+        build_arg=["A=b\nc", "BUILDKIT_SYNTAX=docker/dockerfile:1.9"],
+        label=["a=b"],
+        tag=["registry.test:5000/app:1", "registry.test:5000/x"],
+        secret=["id=a,src=../secret"],
+        cache_from=[f"type=local,src={world.root}/cache", "registry.test:5000/c", "type=registry,ref=registry.test:5000/x"],
+        cache_to=["type=inline"],
+        output=["type=image,name=registry.test:5000/x,push=true"],
+        ssh=["mine", f"x={world.root}/agent.sock"],
+        platform=["linux/amd64,linux/arm64/v8"],
+        buildkit_host=["unix:///run/allowed.sock"],
+        allow=["network.host"],
+        target=["a-stage"],
+    )
+    request = pb.BuildRequest(spec=pb.BuildSpec(options=options, environment={"MY_NAME": "x"}))
+    events = [response.event for response in daemon.tcp_stub.Build(request, timeout=60)]
+    assert events[-1].finished.build.state == pb.Build.STATE_SUCCEEDED, events[-1]
+    world.started.unlink()
+    started = next(event.started for event in events if event.HasField("started"))
+    staging = f"{daemon.state}/{events[-1].name}/staging"
+    assert started.argv[-1] == f"{staging}/context"
+    assert f"id=a,src={staging}/in/1/secret" in started.argv or f"id=a,src={staging}/in/0/secret" in started.argv
+    daemon.stub.DeleteBuild(pb.DeleteBuildRequest(name=events[-1].name))
+
+
+def test_grpcurl_as_a_stranger(world, operators):
+    """The same requests from a shell, each refused in the same words."""
+    wrong = []
+    for attack in ATTACKS:
+        world.put(attack.files)
+        daemon = operators[attack.allowed]
+        request = request_of(attack, world, daemon)
+        # A shell sends no megabytes, and JSON has no NUL that grpcurl would not refuse itself.
+        text = json_format.MessageToJson(request, indent=None)
+        result = subprocess.run(
+            ["grpcurl", "-plaintext", "-max-time", "30", "-d", "@", daemon.tcp_address,
+             "containerbuilder.v1.ContainerBuilder/Build"],
+            input=text.encode(), capture_output=True, timeout=60,
+        )  # fmt: skip
+        code = "".join(word.title() for word in attack.code.split("_"))
+        answer = result.stderr.decode()
+        # It does not know google.rpc's messages, and shows them in base64.
+        details = b"".join(base64.b64decode(text) for text in re.findall(r'"@value": "([^"]*)"', answer))
+        if f"Code: {code}" not in answer or attack.reason.encode() not in details:
+            wrong.append((attack.id, result))
+        if attack.files:
+            world.tidy()
+    assert not wrong
+    assert not world.started.exists()
+
+
+def test_nothing_outside_is_opened(world, operators):
+    """What the system calls say."""
+    daemon = operators[True]
+    trace = world.folder / "trace"
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=%file", "-o", trace, "-p", str(daemon.process.pid)])
+    tasks = Path(f"/proc/{daemon.process.pid}/task")
+    eventually(
+        lambda: tracer.poll() is not None
+        or all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks.iterdir()),
+        "strace has all threads (ptrace is needed)",
+    )
+    asked = [attack for attack in ATTACKS if attack.allowed and not attack.files]
+    for attack in asked:
+        with pytest.raises(grpc.RpcError):
+            list(daemon.tcp_stub.Build(request_of(attack, world, daemon), timeout=60))
+    tracer.send_signal(signal.SIGINT)
+    tracer.wait(10)
+    lines = trace.read_text().splitlines()
+    assert any(f'"{world.root}' in line and "open" in line for line in lines), "the trace is empty"
+    # Links are resolved by reading them, one by one; what they lead to is not opened.
+    assert not [line for line in lines if f'"{world.outside}' in line and "open" in line]
+    secret = re.compile(r"open.*(canary|/etc/shadow|id_rsa)")
+    assert not [line for line in lines if secret.search(line)]
 
 
 def test_a_caller_by_tcp_learns_nothing_of_names_outside_the_roots(start_daemon, fake_nerdctl, context):

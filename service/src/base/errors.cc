@@ -143,7 +143,8 @@ absl::Status SecretsUnavailable(absl::string_view description) {
   return MakePrecondition(
       "SECRETS_UNAVAILABLE", "secret_dir",
       absl::StrCat("the service has no folder in memory for secrets by value (",
-                   description, "); the operator can name one by --secret_dir"));
+                   description,
+                   "); the operator can name one by --secret_dir"));
 }
 
 absl::Status PathNotAllowed(absl::string_view field,
@@ -158,6 +159,15 @@ absl::Status OptionNotAllowed(absl::string_view field,
                               absl::string_view setting) {
   return MakeForField(absl::StatusCode::kPermissionDenied, "OPTION_NOT_ALLOWED",
                       field, description, setting);
+}
+
+absl::Status PathRefused(absl::string_view field, absl::string_view what) {
+  return PathNotAllowed(
+      field,
+      absl::StrCat(what,
+                   " is missing, or outside the folders that the operator "
+                   "opens to untrusted callers with --read_roots"),
+      "--read_roots");
 }
 
 absl::Status Draining() {
@@ -196,6 +206,12 @@ absl::Status NoSpace(absl::string_view description) {
                              description, {{"setting", "--min_free_bytes"}});
   AttachRetry(status, absl::Seconds(60));
   return status;
+}
+
+absl::Status TooLarge(absl::string_view field, absl::string_view description,
+                      absl::string_view setting) {
+  return MakeForField(absl::StatusCode::kResourceExhausted, "TOO_LARGE", field,
+                      description, setting);
 }
 
 absl::Status BuildNotFound(absl::string_view name) {

@@ -41,6 +41,9 @@ absl::Status PathNotAllowed(absl::string_view field,
 absl::Status OptionNotAllowed(absl::string_view field,
                               absl::string_view description,
                               absl::string_view setting);
+// Of a path that untrusted callers may not name: the same whether there is
+// something or not.
+absl::Status PathRefused(absl::string_view field, absl::string_view what);
 
 // UNAVAILABLE; DRAINING with RetryInfo.
 absl::Status Draining();
@@ -49,6 +52,9 @@ absl::Status Storage(absl::string_view description);
 // RESOURCE_EXHAUSTED, with RetryInfo and, for the queue, QuotaFailure.
 absl::Status QueueFull(int max_queued);
 absl::Status NoSpace(absl::string_view description);
+// The same of a field, with no time after which it would be otherwise.
+absl::Status TooLarge(absl::string_view field, absl::string_view description,
+                      absl::string_view setting);
 
 // NOT_FOUND, with ResourceInfo; for builds of others, too.
 absl::Status BuildNotFound(absl::string_view name);

@@ -90,6 +90,14 @@ inline constexpr absl::Duration kPositionInterval = absl::Seconds(1);
 // What a build prints between two looks at the free disk.
 inline constexpr std::int64_t kDiskCheckBytes = 1024 * 1024;
 
+// Folders in folders that are copied for an untrusted caller: deeper than any
+// source tree, and each takes descriptors while it is copied.
+inline constexpr int kMaxStagedDepth = 128;
+
+// A Dockerfile of an untrusted caller, which is read into memory for its
+// `# syntax=` line. Generated ones of a few thousand steps have a tenth of it.
+inline constexpr std::int64_t kMaxDockerfileBytes = 1024 * 1024;
+
 // Kept back so that the ends of builds can be written on a full disk.
 inline constexpr std::int64_t kDiskReserveBytes = 4 * 1024 * 1024;
 

@@ -1,10 +1,9 @@
 #include "build/build.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/failpoint.h"
@@ -13,11 +12,15 @@
 #include "base/utf8.h"
 #include "build/command_line.h"
 #include "build/secrets.h"
+#include "build/staging.h"
 #include "build/state_folder.h"
 #include "process/leftovers.h"
 
 namespace containerbuilder::service {
 namespace {
+
+// The end of what nerdctl says when it has no image to load.
+constexpr absl::string_view kNoImage = "no image was built";
 
 std::string Joined(const v1::PairList& pairs) {
   return absl::StrJoin(pairs.pairs(), ",",
@@ -520,13 +523,20 @@ void Build::OnExit(const ExitStatus& status) {
       [self = shared_from_this(), status] { self->End(status); });
 }
 
-void Build::End(const ExitStatus& status) {
+void Build::End(ExitStatus status) {
   for (const OutputStream stream :
        {OutputStream::kStdout, OutputStream::kStderr}) {
     Redactor* redactor = RedactorOf(stream);
     if (redactor != nullptr) Relay(stream, redactor->Finish());
   }
   AppendSteps(progress_.Finish(surroundings_.now()));
+  v1::BuildFailure failure = progress_.Failure(status);
+  if (status.exit_code == 1 && status.term_signal == 0 &&
+      absl::StrContains(failure.log_tail(), kNoImage) &&
+      HasWholeArchive(spec_.staging(), StagingFolder())) {
+    // nerdctl 1.7 looks for the image that it was told not to load.
+    status.exit_code = 0;
+  }
   std::optional<StopReason> stop;
   absl::Status log_error;
   {
@@ -544,11 +554,15 @@ void Build::End(const ExitStatus& status) {
   const bool log_is_whole = log_error.ok() && !log_closed_;
   // A stop that came too late has stopped nothing: the image is there.
   if (exited_well && log_is_whole) {
-    Finish(v1::Build::STATE_SUCCEEDED, std::nullopt);
+    if (spec_.staging().outputs.empty()) {
+      Finish(v1::Build::STATE_SUCCEEDED, std::nullopt);
+    } else {
+      surroundings_.copies->Post(
+          [self = shared_from_this()] { self->Deliver(); });
+    }
     return;
   }
   if (!stop && !log_error.ok()) stop = StopReason::kLogFailed;
-  v1::BuildFailure failure = progress_.Failure(status);
   if (!stop) {
     Finish(v1::Build::STATE_FAILED, std::move(failure));
     return;
@@ -558,6 +572,34 @@ void Build::End(const ExitStatus& status) {
   failure.set_message(outcome.failure.message());
   failure.set_retryable(outcome.failure.retryable());
   Finish(outcome.state, std::move(failure));
+}
+
+void Build::Deliver() {
+  const auto stop = [this] {
+    absl::MutexLock lock(&mutex_);
+    return stop_;
+  };
+  TreeCopier::Limits limits = surroundings_.copy_limits();
+  limits.cancelled = [&stop] { return stop().has_value(); };
+  const absl::Status delivered =
+      DeliverOutputs(spec_.staging(), StagingFolder(), limits);
+  if (delivered.ok()) {
+    Finish(v1::Build::STATE_SUCCEEDED, std::nullopt);
+    return;
+  }
+  if (const std::optional<StopReason> reason = stop();
+      reason && absl::IsCancelled(delivered)) {
+    StopOutcome outcome = OutcomeOf(*reason, absl::OkStatus());
+    Finish(outcome.state, std::move(outcome.failure));
+    return;
+  }
+  const bool is_full = absl::IsResourceExhausted(delivered);
+  Finish(v1::Build::STATE_FAILED, Failure(is_full ? "NO_SPACE" : "STORAGE",
+                                          delivered.message(), is_full));
+}
+
+std::string Build::StagingFolder() const {
+  return absl::StrCat(folder_, kStagingFolder);
 }
 
 v1::BuildEvent Build::NewEvent() const {
@@ -593,8 +635,7 @@ void Build::AppendSteps(std::vector<v1::BuildStep> steps) {
 
 void Build::Finish(v1::Build::State state,
                    std::optional<v1::BuildFailure> failure) {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_ + "/tmp", ignored);
+  ClearWork(folder_);
   if (HasSecrets(spec_.spec())) {
     surroundings_.secret_folder->Remove(BuildId(name_));
   }

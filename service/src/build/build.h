@@ -16,6 +16,7 @@
 #include "base/executor.h"
 #include "build/policy.h"
 #include "build/progress_parser.h"
+#include "build/tree_copy.h"
 #include "containerbuilder/storage/v1/build_record.pb.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "journal/journal.h"
@@ -76,6 +77,9 @@ class Build final : public ProcessListener,
     std::function<void(const storage::v1::BuildRecord&)> keep;
     // Called once, when `finished` can be read and nothing runs any more.
     std::function<void(const std::shared_ptr<Build>&)> on_end;
+    // For copying outputs to their places, and how much that may be.
+    Executor* copies = nullptr;
+    std::function<TreeCopier::Limits()> copy_limits;
   };
 
   // Who is attached to it; see DisconnectPolicy.
@@ -159,11 +163,14 @@ class Build final : public ProcessListener,
   void RelayChunk(OutputStream stream, absl::string_view data);
   Redactor* RedactorOf(OutputStream stream);
 
+  std::string StagingFolder() const;
   v1::BuildEvent NewEvent() const;
   // Writes an event down; where that fails, stops the build and is false.
   bool Append(v1::BuildEvent event, bool synced = false);
   void AppendSteps(std::vector<v1::BuildStep> steps);
-  void End(const ExitStatus& status);
+  void End(ExitStatus status);
+  // What it wrote goes to its places, and then it has succeeded.
+  void Deliver();
   // The end: fills in the record, writes `finished`, tells on_end.
   void Finish(v1::Build::State state, std::optional<v1::BuildFailure> failure);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <optional>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -13,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "base/utf8.h"
+#include "build/csv.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -22,43 +22,14 @@ constexpr absl::string_view kSchemeEnd = "://";
 constexpr absl::string_view kSecretKeys[] = {
     "token", "secret_access_key", "access_key_id", "session_token", "password"};
 
-// The fields of one CSV record, in their quotes; nothing where BuildKit would
-// not parse it.
-std::optional<std::vector<absl::string_view>> SplitCsv(
-    absl::string_view record) {
-  std::vector<absl::string_view> fields;
-  std::size_t begin = 0;
-  while (true) {
-    std::size_t end = begin;
-    if (end < record.size() && record[end] == '"') {
-      do {  // to the quote that is not doubled
-        end = record.find('"', end + 1);
-        if (end == absl::string_view::npos) return std::nullopt;
-        ++end;
-      } while (end < record.size() && record[end] == '"');
-      if (end < record.size() && record[end] != ',') return std::nullopt;
-    } else {
-      end = std::min(record.find(',', begin), record.size());
-      if (absl::StrContains(record.substr(begin, end - begin), '"')) {
-        return std::nullopt;
-      }
-    }
-    fields.push_back(record.substr(begin, end - begin));
-    if (end == record.size()) return fields;
-    begin = end + 1;
-  }
-}
-
 // `field` up to its `=`, with that; empty where the field holds no secret.
 absl::string_view SecretKey(absl::string_view field) {
   const std::size_t equals = field.find('=');
   if (equals == absl::string_view::npos) return "";
   absl::string_view key = field.substr(0, equals);
   key = absl::StripPrefix(key, "\"");
-  key = absl::StripAsciiWhitespace(key);
-  const bool secret = absl::c_any_of(kSecretKeys, [&](absl::string_view known) {
-    return absl::EqualsIgnoreCase(key, known);
-  });
+  const bool secret = absl::c_linear_search(
+      kSecretKeys, LowerKey(absl::StripAsciiWhitespace(key)));
   return field.substr(0, secret ? equals + 1 : 0);
 }
 
@@ -75,21 +46,24 @@ std::string MaskRest(absl::string_view record) {
 }
 
 std::string MaskAttributes(absl::string_view record) {
-  const auto fields = SplitCsv(record);
+  const auto fields = ReadCsv(record);
   if (!fields) return MaskRest(record);
+  const absl::string_view last = fields->back().raw;
+  const absl::string_view newline = record.substr(
+      static_cast<std::size_t>(last.data() + last.size() - record.data()));
   std::vector<std::string> shown;
   bool in_secret = false;
-  for (const absl::string_view field : *fields) {
+  for (const CsvField& field : *fields) {
     // What follows a secret and is no attribute is the rest of a secret that
     // has a comma in it and was not quoted.
-    if (in_secret && !absl::StrContains(field, '=')) continue;
-    const absl::string_view key = SecretKey(field);
+    if (in_secret && !absl::StrContains(field.raw, '=')) continue;
+    const absl::string_view key = SecretKey(field.raw);
     in_secret = !key.empty();
     shown.push_back(in_secret
                         ? absl::StrCat(key, kMask, key[0] == '"' ? "\"" : "")
-                        : std::string(field));
+                        : std::string(field.raw));
   }
-  return absl::StrJoin(shown, ",");
+  return absl::StrCat(absl::StrJoin(shown, ","), newline);
 }
 
 // Where the `@` is that ends the userinfo of a URL whose scheme was cut off.

@@ -1,11 +1,14 @@
 #include "build/engine.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
@@ -33,6 +36,9 @@ using storage::v1::BuildRecord;
 
 // Ends, records and timers: what may wait for the disk.
 constexpr int kWorkThreads = 8;
+
+// Outputs that are copied to their places: more would only share a disk.
+constexpr int kCopyThreads = 2;
 
 // How soon a record that the store did not take is offered again.
 constexpr absl::Duration kKeepAgainInterval = absl::Seconds(1);
@@ -149,7 +155,8 @@ bool MaySee(const v1::Build& build, const Caller& caller) {
 
 }  // namespace
 
-Engine::Engine(EngineOptions options, StateFolder state, Host host,
+Engine::Engine(EngineOptions options, StateFolder state,
+               std::shared_ptr<const Policy> policy, Host host,
                ProcessRunner* runner)
     : options_(std::move(options)),
       state_(std::move(state)),
@@ -162,25 +169,25 @@ Engine::Engine(EngineOptions options, StateFolder state, Host host,
                   options_.containerd_namespace, options_.buildkit_host,
                   options_.snapshotter},
                  host_, runner),
-      policy_({options_.read_roots, options_.write_roots,
-               options_.allow_secrets_in_output},
-              host_),
       secret_folder_(SecretFolder::Take(FoldersForSecrets(options_, host_),
                                         state_.path())),
       disk_floor_(host_, state_.path(), options_.min_free_bytes),
       reserve_(state_.reserve_path(), limits::kDiskReserveBytes),
-      health_(&toolchain_, state_.path(), options_.min_free_bytes,
-              [this] { return state_.Check(); },
-              [this] {
-                absl::MutexLock lock(&mutex_);
-                return QueueState{scheduler_.running(), scheduler_.queued(),
-                                  scheduler_.max_queued(), scheduler_.full(),
-                                  draining_};
-              }),
+      health_(
+          &toolchain_, state_.path(), options_.min_free_bytes,
+          [this] { return state_.Check(); },
+          [this] {
+            absl::MutexLock lock(&mutex_);
+            return QueueState{scheduler_.running(), scheduler_.queued(),
+                              scheduler_.max_queued(), scheduler_.full(),
+                              draining_};
+          }),
+      policy_(std::move(policy)),
       bounds_(BoundsOf(options_)),
       scheduler_(MaxRunning(options_), options_.max_queued_builds),
       work_(kWorkThreads),
-      starter_(1) {}
+      starter_(1),
+      copies_(kCopyThreads) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options) {
   auto runner = std::make_unique<BoostProcessRunner>(
@@ -199,8 +206,12 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
   CONTAINERBUILDER_RETURN_IF_ERROR(Check(options));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(StateFolder state,
                                     StateFolder::Take(options.state_dir));
-  std::unique_ptr<Engine> engine(new Engine(
-      std::move(options), std::move(state), std::move(host), runner));
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      std::shared_ptr<const Policy> policy,
+      Policy::Create(options.policy, host, state.path()));
+  std::unique_ptr<Engine> engine(new Engine(std::move(options),
+                                            std::move(state), std::move(policy),
+                                            std::move(host), runner));
   // Where the disk is full, what an earlier run put by is for the ends of its
   // builds and for their records.
   const absl::StatusOr<std::uint64_t> free =
@@ -253,7 +264,7 @@ absl::Status Engine::Check(const EngineOptions& options) {
           absl::StrCat("--", bound.flag, ": must not be negative"));
     }
   }
-  return absl::OkStatus();
+  return ValidatePolicyOptions(options.policy);
 }
 
 Engine::Bounds Engine::BoundsOf(const EngineOptions& options) {
@@ -274,11 +285,26 @@ v1::HealthResponse Engine::Health(absl::Duration freshness) {
   return health_.Check(freshness);
 }
 
+std::shared_ptr<const Policy> Engine::policy() {
+  absl::MutexLock lock(&mutex_);
+  return policy_;
+}
+
+absl::Status Engine::SetPolicy(const PolicyOptions& options) {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      std::shared_ptr<const Policy> policy,
+      Policy::Create(options, host_, state_.path()));
+  absl::MutexLock lock(&mutex_);
+  policy_ = std::move(policy);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::ConstructArgsResponse> Engine::ConstructArgs(
     const v1::BuildOptions& options, const Caller& caller) {
+  const std::shared_ptr<const Policy> policy = this->policy();
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const std::vector<std::string> args,
-      service::ConstructArgs(options, policy_.PathRulesFor(caller), "options"));
+      service::ConstructArgs(options, policy->PathRulesFor(caller), "options"));
   v1::ConstructArgsResponse response;
   response.mutable_args()->Assign(args.begin(), args.end());
   std::vector<std::string> argv = {"nerdctl", "build"};
@@ -286,7 +312,7 @@ absl::StatusOr<v1::ConstructArgsResponse> Engine::ConstructArgs(
   response.set_command_line(CommandLine(argv));
   const absl::StatusOr<NerdctlInfo> nerdctl = toolchain_.Nerdctl();
   for (std::string& warning :
-       policy_.Warnings(options, caller, nerdctl.ok() ? &*nerdctl : nullptr)) {
+       policy->Warnings(options, caller, nerdctl.ok() ? &*nerdctl : nullptr)) {
     response.add_warnings(std::move(warning));
   }
   return response;
@@ -360,12 +386,15 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   if (policy.disconnect_policy() == v1::DISCONNECT_POLICY_UNSPECIFIED) {
     policy.set_disconnect_policy(request.usual_disconnect_policy);
   }
+  const std::shared_ptr<const Policy> rules = this->policy();
   const std::string id = NewBuildId(host_.now());
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::string secret_folder,
                                     SecretFolderOf(request.spec, id));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       AdmittedSpec spec,
-      policy_.Admit(request.spec, policy, caller, nerdctl, secret_folder));
+      rules->Admit(request.spec, policy, caller, nerdctl,
+                   {absl::StrCat(state_.build_path(id), kStagingFolder)},
+                   secret_folder));
   // What would be written could not be found again.
   if (const absl::Status state = state_.Check(); !state.ok()) {
     return errors::Storage(state.message());
@@ -375,6 +404,11 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
         "the disk of the service's state folder is full but for what it keeps "
         "free (--min_free_bytes)");
   }
+  // Whatever becomes of the request, nothing of it is left behind.
+  absl::Cleanup discard = [this, &id] {
+    state_.DiscardBuild(id).IgnoreError();
+  };
+  CONTAINERBUILDER_RETURN_IF_ERROR(Stage(id, spec, *rules));
 
   BuildRecord record;
   v1::Build& build = *record.mutable_build();
@@ -406,6 +440,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const std::shared_ptr<Build> made,
       MakeBuild(id, std::move(record), std::move(spec)));
+  std::move(discard).Cancel();
   Admission admission;
   admission.record.mutable_build()->set_name(made->name());
   admission.live = made;
@@ -418,6 +453,35 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   // There, so that no older positions come after newer ones.
   starter_.Post([this, made] { TellPosition(made); });
   return admission;
+}
+
+absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
+                           const Policy& policy) {
+  const StagingPlan& plan = spec.staging();
+  if (plan.inputs.empty() && plan.outputs.empty()) return absl::OkStatus();
+  const absl::StatusOr<std::string> made = state_.MakeBuild(id);
+  if (!made.ok()) return ForCaller(made.status());
+  const std::string folder = absl::StrCat(*made, kStagingFolder);
+  TreeCopier::Limits limits = CopyLimits(policy);
+  limits.cancelled = [this] {
+    absl::MutexLock lock(&mutex_);
+    return draining_;
+  };
+  CONTAINERBUILDER_RETURN_IF_ERROR(StageInputs(plan, folder, limits));
+  return policy.CheckStaged(spec, folder);
+}
+
+TreeCopier::Limits Engine::CopyLimits(const Policy& policy) {
+  TreeCopier::Limits limits;
+  limits.max_bytes = policy.max_staged_bytes();
+  limits.max_files = policy.max_staged_files();
+  limits.has_room = [this] { return disk_floor_.HasRoom(); };
+  struct stat state;
+  if (stat(state_.path().c_str(), &state) == 0) {
+    limits.closed_device = state.st_dev;
+    limits.closed_inode = state.st_ino;
+  }
+  return limits;
 }
 
 absl::StatusOr<std::optional<Engine::Admission>> Engine::Join(
@@ -501,7 +565,9 @@ Build::Surroundings Engine::SurroundingsOfBuilds() {
       .share_registry_logins = options_.share_registry_logins,
       .keep = [this](const BuildRecord& record) { Keep(record); },
       .on_end =
-          [this](const std::shared_ptr<Build>& build) { OnBuildEnd(build); }};
+          [this](const std::shared_ptr<Build>& build) { OnBuildEnd(build); },
+      .copies = &copies_,
+      .copy_limits = [this] { return CopyLimits(*policy()); }};
 }
 
 Journal::Options Engine::JournalOptions() {

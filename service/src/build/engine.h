@@ -28,8 +28,10 @@
 #include "build/scheduler.h"
 #include "build/state_folder.h"
 #include "build/toolchain.h"
+#include "build/tree_copy.h"
 #include "containerbuilder/service/caller.h"
 #include "containerbuilder/service/engine_options.h"
+#include "containerbuilder/service/policy_options.h"
 #include "containerbuilder/storage/v1/build_record.pb.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "journal/journal.h"
@@ -82,6 +84,11 @@ class Engine {
   // Everything a build needs; an answer at most `freshness` old is shared.
   v1::HealthResponse Health(absl::Duration freshness);
 
+  // Replaces options.policy for requests that come from now on; those that run
+  // and wait are not looked at again. INVALID_ARGUMENT names the setting that
+  // is wrong, and nothing is changed then.
+  absl::Status SetPolicy(const PolicyOptions& options);
+
   // The arguments that a build of these options would run.
   absl::StatusOr<v1::ConstructArgsResponse> ConstructArgs(
       const v1::BuildOptions& options, const Caller& caller);
@@ -118,7 +125,8 @@ class Engine {
   void HastenShutdown();
 
  private:
-  Engine(EngineOptions options, StateFolder state, Host host,
+  Engine(EngineOptions options, StateFolder state,
+         std::shared_ptr<const Policy> policy, Host host,
          ProcessRunner* runner);
 
   // --- The past (engine_recovery.cc)
@@ -159,6 +167,12 @@ class Engine {
                                                 const Caller& caller,
                                                 bool attach)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(admission_);
+  std::shared_ptr<const Policy> policy() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Copies what the build of that id reads into its folder, which is no
+  // build's yet.
+  absl::Status Stage(absl::string_view id, const AdmittedSpec& spec,
+                     const Policy& policy);
+  TreeCopier::Limits CopyLimits(const Policy& policy);
   absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
       const std::string& id, storage::v1::BuildRecord record,
       AdmittedSpec spec);
@@ -225,7 +239,6 @@ class Engine {
   ProcessRunner* const runner_;
   const std::shared_ptr<spdlog::logger> logger_;
   Toolchain toolchain_;
-  const Policy policy_;
   // Why there is none where there is none.
   const absl::StatusOr<SecretFolder> secret_folder_;
   DiskFloor disk_floor_;
@@ -245,6 +258,7 @@ class Engine {
   absl::Mutex keep_ ABSL_ACQUIRED_BEFORE(mutex_);
 
   absl::Mutex mutex_;
+  std::shared_ptr<const Policy> policy_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool hastened_ ABSL_GUARDED_BY(mutex_) = false;
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
@@ -267,6 +281,8 @@ class Engine {
   // their turn.
   Executor work_;
   Executor starter_;
+  // Copies outputs, which may take long.
+  Executor copies_;
 };
 
 }  // namespace containerbuilder::service

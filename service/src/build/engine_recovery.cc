@@ -4,11 +4,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -252,9 +250,7 @@ absl::Status Engine::EndNow(RecoveredBuild recovered, v1::Build::State state,
   BuildRecord& record = *recovered.record;
   v1::Build& build = *record.mutable_build();
   // First: once it has ended, nobody looks after it any more.
-  std::error_code ignored;
-  std::filesystem::remove_all(state_.build_path(BuildId(build.name())) + "/tmp",
-                              ignored);
+  ClearWork(state_.build_path(BuildId(build.name())));
   build.set_state(state);
   *build.mutable_finish_time() = ToTimestamp(host_.now());
   *build.mutable_failure() = std::move(failure);
@@ -288,12 +284,21 @@ absl::Status Engine::Requeue(RecoveredBuild build) {
     StopOutcome outcome = OutcomeOf(StopReason::kExpired, absl::OkStatus());
     return EndNow(std::move(build), outcome.state, std::move(outcome.failure));
   }
+  const std::string folder = state_.build_path(BuildId(record.build().name()));
+  // What it reads was copied when it was admitted first.
+  const StagingPlace staging = {absl::StrCat(folder, kStagingFolder),
+                                /*filled=*/true};
+  const std::shared_ptr<const Policy> rules = policy();
   absl::StatusOr<NerdctlInfo> nerdctl = toolchain_.Nerdctl();
   absl::StatusOr<AdmittedSpec> spec =
       nerdctl.ok()
-          ? policy_.Admit(record.build().spec(), record.build().policy(),
-                          CallerOf(record), *nerdctl)
+          ? rules->Admit(record.build().spec(), record.build().policy(),
+                         CallerOf(record), *nerdctl, staging)
           : nerdctl.status();
+  if (spec.ok()) {
+    const absl::Status checked = rules->CheckStaged(*spec, staging.folder);
+    if (!checked.ok()) spec = checked;
+  }
   if (!spec.ok()) {
     return EndNow(
         std::move(build), v1::Build::STATE_FAILED,
@@ -306,7 +311,6 @@ absl::Status Engine::Requeue(RecoveredBuild build) {
   CONTAINERBUILDER_FAILPOINT("requeueing");
   const int priority = record.build().policy().priority();
   const std::int64_t arrival = record.arrival();
-  const std::string folder = state_.build_path(BuildId(record.build().name()));
   Enqueue(
       Build::Create(*std::move(build.record), *std::move(spec),
                     std::move(build.journal), folder, SurroundingsOfBuilds()),

@@ -137,7 +137,7 @@ absl::StatusOr<std::vector<WrittenFlag>> WriteFlags(
 }
 
 std::vector<std::string> Arguments(absl::Span<const WrittenFlag> flags,
-                                   const v1::BuildOptions& options) {
+                                   absl::string_view context) {
   std::vector<std::string> args;
   for (const WrittenFlag& flag : flags) {
     const std::string name = absl::StrCat("--", flag.name);
@@ -147,7 +147,7 @@ std::vector<std::string> Arguments(absl::Span<const WrittenFlag> flags,
       args.push_back(value);
     }
   }
-  args.push_back(options.context_path().empty() ? "." : options.context_path());
+  args.emplace_back(context.empty() ? "." : context);
   return args;
 }
 
@@ -156,7 +156,7 @@ absl::StatusOr<std::vector<std::string>> ConstructArgs(
     absl::string_view field_prefix) {
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<WrittenFlag> flags,
                                     WriteFlags(options, rules, field_prefix));
-  return Arguments(flags, options);
+  return Arguments(flags, options.context_path());
 }
 
 }  // namespace containerbuilder::service

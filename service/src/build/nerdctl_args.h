@@ -50,9 +50,9 @@ absl::StatusOr<std::vector<WrittenFlag>> WriteFlags(
     const v1::BuildOptions& options, const PathRules& rules,
     absl::string_view field_prefix);
 
-// What follows `nerdctl build` on the command line.
+// What follows `nerdctl build` on the command line; no context means `.`.
 std::vector<std::string> Arguments(absl::Span<const WrittenFlag> flags,
-                                   const v1::BuildOptions& options);
+                                   absl::string_view context);
 
 // Both in one: argument for argument what BentoML's construct_build_args
 // answers.

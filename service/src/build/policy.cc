@@ -1,248 +1,32 @@
 #include "build/policy.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <climits>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <map>
-#include <memory>
 #include <optional>
 #include <utility>
 
 #include "absl/algorithm/container.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
+#include "base/unique_fd.h"
 #include "build/command_line.h"
+#include "build/environment_rules.h"
+#include "build/option_rules.h"
 #include "build/secrets.h"
+#include "build/tree_copy.h"
 #include "containerbuilder/nerdctl_build_flags.h"
 
 namespace containerbuilder::service {
-
-// The rules that a request breaks, as many as are asked for: a request can
-// break millions.
-class Violations {
- public:
-  explicit Violations(std::size_t most) : most_(most) {}
-
-  void Add(absl::Status status) {
-    if (!status.ok() && !full()) all_.push_back(std::move(status));
-  }
-  // Nothing more is asked for.
-  bool full() const { return all_.size() == most_; }
-  const std::vector<absl::Status>& all() const { return all_; }
-
- private:
-  const std::size_t most_;
-  std::vector<absl::Status> all_;
-};
-
 namespace {
-
-// BuildOptions' own fields, which `options` must not name again.
-constexpr absl::string_view kNamedOptions[] = {
-    "context-path", "build-arg", "cache-from", "cache-to",
-    "label",        "output",    "secret"};
-
-// What an untrusted caller may use. Everything else of `nerdctl build` reads
-// or writes the server's files, environment or network.
-constexpr absl::string_view kUntrustedOptions[] = {
-    "build-arg", "file", "label", "network", "no-cache", "platform",
-    "progress",  "pull", "quiet", "tag",     "target"};
-
-// Whether `path` is `folder` or beneath it by its text, and is above it at no
-// point on the way: `folder/../folder` is not.
-bool IsBeneath(absl::string_view path, absl::string_view folder) {
-  const std::vector<absl::string_view> above =
-      absl::StrSplit(folder, '/', absl::SkipEmpty());
-  std::size_t matched = 0;
-  int depth = 0;
-  for (const absl::string_view part :
-       absl::StrSplit(path, '/', absl::SkipEmpty())) {
-    if (part == ".") continue;
-    if (matched < above.size()) {
-      if (part != above[matched++]) return false;
-    } else {
-      depth += part == ".." ? -1 : 1;
-      if (depth < 0) return false;
-    }
-  }
-  return matched == above.size();
-}
-
-// With no links left; nothing where it does not exist.
-std::optional<std::string> ResolveLinks(const std::string& path) {
-  // The kernel takes no longer paths; realpath would, at length.
-  if (path.size() >= PATH_MAX || absl::StrContains(path, '\0')) {
-    return std::nullopt;
-  }
-  const std::unique_ptr<char, decltype(&std::free)> resolved(
-      realpath(path.c_str(), nullptr), &std::free);
-  if (resolved == nullptr) return std::nullopt;
-  return resolved.get();
-}
-
-bool IsOptionName(absl::string_view name) {
-  return !name.empty() && absl::ascii_islower(name[0]) &&
-         absl::c_all_of(name, [](const char c) {
-           return absl::ascii_islower(c) || absl::ascii_isdigit(c) ||
-                  c == '_' || c == '-';
-         });
-}
-
-// Whether the flag takes a value; nothing where nerdctl build has no such
-// flag. The installed nerdctl knows best, and may know more than we do.
-std::optional<bool> TakesValue(absl::string_view flag,
-                               const NerdctlInfo* nerdctl) {
-  // `nerdctl build --help` succeeds and builds nothing.
-  if (flag == "help") return std::nullopt;
-  if (nerdctl != nullptr) {
-    const auto installed = nerdctl->flags.find(flag);
-    if (installed != nerdctl->flags.end()) return installed->second;
-  }
-  const NerdctlBuildFlag* known =
-      FindNerdctlBuildFlag(std::string_view(flag.data(), flag.size()));
-  if (known == nullptr) return std::nullopt;
-  return known->kind != NerdctlBuildFlag::Kind::kSwitch;
-}
-
-// The rule that an option's name breaks.
-absl::Status CheckName(absl::string_view name, absl::string_view options_field,
-                       absl::string_view field, const NerdctlInfo* nerdctl) {
-  if (!IsOptionName(name)) {
-    return errors::OptionInvalid(
-        field,
-        "an option's name has the form [a-z][a-z0-9_-]*; send the long name "
-        "of a flag of nerdctl build without its dashes, such as no_cache");
-  }
-  const std::string flag = absl::StrReplaceAll(name, {{"_", "-"}});
-  if (absl::c_linear_search(kNamedOptions, flag)) {
-    return errors::OptionInvalid(
-        field, absl::StrCat("\"", name, "\" has a field of its own; use ",
-                            options_field, ".",
-                            absl::StrReplaceAll(flag, {{"-", "_"}})));
-  }
-  if (!TakesValue(flag, nerdctl)) {
-    const auto known = absl::StrJoin(
-        kNerdctlBuildFlags, ", ",
-        [](std::string* list, const NerdctlBuildFlag& known_flag) {
-          list->append(known_flag.name);
-        });
-    return errors::OptionUnknown(
-        field, absl::StrCat("nerdctl build has no flag --", Shortened(flag),
-                            "; it knows ", known));
-  }
-  return absl::OkStatus();
-}
-
-// What no program can be given.
-absl::Status CheckArgument(absl::string_view argument,
-                           absl::string_view field) {
-  if (absl::StrContains(argument, '\0')) {
-    return errors::OptionInvalid(
-        field, "an argument of a program cannot hold a NUL byte; leave it out");
-  }
-  if (argument.size() > limits::kMaxArgumentBytes) {
-    return errors::OptionInvalid(
-        field, absl::StrCat("the system takes arguments of at most ",
-                            limits::kMaxArgumentBytes, " bytes; this one has ",
-                            argument.size()));
-  }
-  return absl::OkStatus();
-}
-
-// The rules for everyone that a flag breaks.
-absl::Status CheckFlag(const WrittenFlag& flag, bool takes_value) {
-  if (takes_value && flag.bare) {
-    return errors::OptionInvalid(
-        flag.field, absl::StrCat("--", flag.name,
-                                 " needs a value, or it swallows the argument "
-                                 "after it; send values, not flag"));
-  }
-  if (!takes_value && !flag.bare) {
-    return errors::OptionInvalid(
-        flag.field, absl::StrCat("--", flag.name,
-                                 " takes no value, and nerdctl would take this "
-                                 "one for the context; send flag"));
-  }
-  for (const std::string& value : flag.values) {
-    CONTAINERBUILDER_RETURN_IF_ERROR(CheckArgument(value, flag.field));
-    if (flag.name == "tag" && value.empty()) {
-      return errors::OptionInvalid(
-          flag.field,
-          "a tag must not be empty; leave the option out to build "
-          "an image with no name");
-    }
-  }
-  return absl::OkStatus();
-}
-
-// What execve takes of arguments and environment together, as it counts:
-// strings with their NUL, and a pointer to each.
-std::size_t ArgumentSpace() {
-  // Linux grants a quarter of the stack's limit and never more than this.
-  constexpr std::size_t kMost = 6 * 1024 * 1024;
-  // For what the service adds: nerdctl's path, its own environment, and what
-  // the kernel puts there.
-  constexpr std::size_t kReserve = 64 * 1024;
-  const std::int64_t granted = sysconf(_SC_ARG_MAX);
-  return (granted < 0 ? kMost
-                      : std::min(kMost, static_cast<std::size_t>(granted))) -
-         kReserve;
-}
-
-std::size_t SpaceOf(absl::string_view text) {
-  return text.size() + 1 + sizeof(char*);
-}
-
-absl::Status CheckSpace(absl::Span<const WrittenFlag> flags,
-                        absl::string_view context,
-                        absl::Span<const std::string> environment,
-                        absl::string_view options_field) {
-  const std::size_t granted = ArgumentSpace();
-  std::size_t total = SpaceOf(context);
-  std::size_t biggest = total;
-  std::string biggest_field = absl::StrCat(options_field, ".context_path");
-  for (const std::string& variable : environment) total += SpaceOf(variable);
-  for (const WrittenFlag& flag : flags) {
-    const std::size_t name = SpaceOf(flag.name) + 2;
-    std::size_t size = flag.bare ? name : 0;
-    for (const std::string& value : flag.values) size += name + SpaceOf(value);
-    total += size;
-    if (size > biggest) {
-      biggest = size;
-      biggest_field = flag.field;
-    }
-  }
-  if (total <= granted) return absl::OkStatus();
-  return errors::OptionInvalid(
-      biggest_field,
-      absl::StrCat("all arguments together need ", total,
-                   " bytes, and the system grants ", granted,
-                   "; this field needs most of them, ", biggest));
-}
-
-// Every message of a path that an untrusted caller may not name: it must not
-// tell whether there is something.
-absl::Status PathRefused(absl::string_view field, absl::string_view what) {
-  return errors::PathNotAllowed(
-      field,
-      absl::StrCat(what,
-                   " is missing, or outside the folders that the operator "
-                   "opens to untrusted callers with --read_roots"),
-      "--read_roots");
-}
 
 // 0 where `duration` is no valid one, and a violation then.
 absl::Duration ReadDuration(const google::protobuf::Duration& duration,
@@ -302,103 +86,70 @@ void CheckPolicy(const v1::BuildPolicy& policy, const Caller& caller,
   }
 }
 
-bool IsHex(absl::string_view text) {
-  return absl::c_all_of(text, [](const char c) {
-    return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
-  });
-}
-
-// https://www.w3.org/TR/trace-context/#traceparent-header
-bool IsTraceParent(absl::string_view value) {
-  const std::vector<absl::string_view> parts = absl::StrSplit(value, '-');
-  const auto is_zero = [](absl::string_view id) {
-    return absl::c_all_of(id, [](const char c) { return c == '0'; });
-  };
-  return parts.size() == 4 && absl::c_all_of(parts, IsHex) &&
-         parts[0].size() == 2 && parts[0] != "ff" && parts[1].size() == 32 &&
-         !is_zero(parts[1]) && parts[2].size() == 16 && !is_zero(parts[2]) &&
-         parts[3].size() == 2;
-}
-
-absl::Status CheckVariable(absl::string_view name, absl::string_view value) {
-  const std::string field =
-      absl::StrCat("spec.environment[", Shortened(name), "]");
-  if (value.size() + name.size() + 1 > limits::kMaxArgumentBytes) {
-    return errors::OptionInvalid(
-        field, absl::StrCat("the system takes variables of at most ",
-                            limits::kMaxArgumentBytes, " bytes with name"));
+// The text of a file beneath `folder`; nothing where there is none.
+absl::StatusOr<std::optional<std::string>> ReadBeneath(
+    const std::string& folder, const std::string& name) {
+  const UniqueFd root(
+      open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!root.valid()) return absl::ErrnoToStatus(errno, folder);
+  const absl::StatusOr<UniqueFd> file =
+      OpenBeneath(root.get(), name, O_RDONLY | O_NONBLOCK);
+  if (absl::IsNotFound(file.status())) return std::nullopt;
+  CONTAINERBUILDER_RETURN_IF_ERROR(file.status());
+  struct stat info;
+  if (fstat(file->get(), &info) != 0) return absl::ErrnoToStatus(errno, name);
+  // A folder of that name is none to BuildKit either.
+  if (!S_ISREG(info.st_mode)) return std::nullopt;
+  if (info.st_size > limits::kMaxDockerfileBytes) {
+    return absl::OutOfRangeError(name);
   }
-  if (name == "SOURCE_DATE_EPOCH") {
-    int64_t ignored;
-    if (absl::c_all_of(value, absl::ascii_isdigit) &&
-        absl::SimpleAtoi(value, &ignored)) {
-      return absl::OkStatus();
-    }
-    return errors::OptionInvalid(
-        field, "SOURCE_DATE_EPOCH is a count of seconds in decimal digits");
+  std::string text(static_cast<std::size_t>(info.st_size), '\0');
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t got =
+        read(file->get(), text.data() + size, text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return absl::ErrnoToStatus(errno, name);
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
   }
-  if (name == "TRACEPARENT") {
-    if (IsTraceParent(value)) return absl::OkStatus();
-    return errors::OptionInvalid(
-        field,
-        "TRACEPARENT has the form of W3C Trace Context, "
-        "00-<32 hex digits>-<16 hex digits>-<2 hex digits>");
-  }
-  if (name == "TRACESTATE") {
-    if (absl::c_all_of(value, absl::ascii_isprint)) return absl::OkStatus();
-    return errors::OptionInvalid(field, "TRACESTATE is printable ASCII");
-  }
-  return errors::OptionNotAllowed(
-      field,
-      "a build may set SOURCE_DATE_EPOCH, TRACEPARENT and TRACESTATE; the rest "
-      "of nerdctl's environment is the operator's",
-      "");
-}
-
-// `NAME=VALUE` for each, sorted.
-std::vector<std::string> ReadEnvironment(const v1::BuildSpec& spec,
-                                         Violations& violations) {
-  const std::map<std::string, std::string> sorted(spec.environment().begin(),
-                                                  spec.environment().end());
-  std::vector<std::string> environment;
-  for (const auto& [name, value] : sorted) {
-    violations.Add(CheckVariable(name, value));
-    environment.push_back(absl::StrCat(name, "=", value));
-  }
-  return environment;
+  text.resize(size);
+  return text;
 }
 
 }  // namespace
 
-Policy::Policy(const PolicyOptions& options, Host host)
-    : allow_secrets_in_output_(options.allow_secrets_in_output),
-      host_(std::move(host)) {
-  for (const auto* list : {&options.read_roots, &options.write_roots}) {
-    for (const std::string& root : *list) {
-      if (!absl::StartsWith(root, "/")) continue;
-      std::optional<std::string> resolved = ResolveLinks(root);
-      if (!resolved) continue;
-      roots_.push_back({AbsolutePath(root, "/"), *std::move(resolved)});
-    }
-  }
+absl::StatusOr<std::shared_ptr<const Policy>> Policy::Create(
+    const PolicyOptions& options, Host host, const std::string& state_folder) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(ValidatePolicyOptions(options));
+  return std::shared_ptr<const Policy>(
+      new Policy(options, std::move(host), state_folder));
 }
+
+Policy::Policy(const PolicyOptions& options, Host host,
+               const std::string& state_folder)
+    : options_(options),
+      host_(std::move(host)),
+      untrusted_(options, state_folder) {}
 
 absl::StatusOr<AdmittedSpec> Policy::Admit(
     const v1::BuildSpec& spec, const v1::BuildPolicy& policy,
     const Caller& caller, const NerdctlInfo& nerdctl,
-    absl::string_view secret_folder) const {
+    const StagingPlace& staging, absl::string_view secret_folder) const {
   constexpr absl::string_view kOptionsField = "spec.options";
   Violations violations(1);
   CheckUnimplemented(spec, violations);
-  CheckPolicy(policy, caller, allow_secrets_in_output_, violations);
+  CheckPolicy(policy, caller, options_.allow_secrets_in_output, violations);
   violations.Add(CheckSecrets(spec));
   AdmittedSpec admitted;
-  admitted.environment_ = ReadEnvironment(spec, violations);
+  admitted.environment_ =
+      ReadEnvironment(spec, options_.allowed_environment, violations);
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       std::vector<WrittenFlag> flags,
       WriteFlags(spec.options(), PathRulesFor(caller), kOptionsField));
-  CheckOptions(spec.options(), flags, admitted.environment_, kOptionsField,
-               caller, &nerdctl, violations);
+  Reading reading =
+      Read(spec.options(), std::move(flags), admitted.environment_,
+           kOptionsField, caller, &nerdctl, staging, violations);
   admitted.timeout_ =
       ReadDuration(policy.timeout(), "policy.timeout", violations);
   admitted.grace_period_ =
@@ -426,14 +177,56 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(
     admitted.linger_ = limits::kDefaultLinger;
     SetDuration(*admitted.policy_.mutable_linger(), admitted.linger_);
   }
-  AddSecretFiles(spec, secret_folder, flags);
-  admitted.args_ = Arguments(flags, spec.options());
+  AddSecretFiles(spec, secret_folder, reading.flags);
+  admitted.args_ = Arguments(reading.flags, reading.context);
   for (std::string& variable : SecretEnvironment(spec, secret_folder)) {
     admitted.environment_.push_back(std::move(variable));
   }
-  admitted.working_folder_ = ContextFolder(spec.options().context_path());
+  admitted.working_folder_ = std::move(reading.folder);
+  admitted.staging_ = std::move(reading.staging);
   admitted.nerdctl_ = nerdctl;
   return admitted;
+}
+
+absl::Status Policy::CheckStaged(const AdmittedSpec& spec,
+                                 const std::string& folder) const {
+  for (const StagedInput& input : spec.staging().inputs) {
+    std::vector<std::string> names;
+    if (input.kind == StagedInput::Kind::kDockerfile) {
+      names = {input.name};
+    } else if (input.name == "context") {
+      // Those that nerdctl and BuildKit look for where none is named.
+      for (const char* name : {"Dockerfile", "Containerfile", "dockerfile"}) {
+        names.push_back(absl::StrCat(input.name, "/", name));
+      }
+    }
+    for (const std::string& name : names) {
+      const std::string path = absl::StrCat(folder, "/", name);
+      const std::size_t slash = path.rfind('/');
+      const absl::StatusOr<std::optional<std::string>> text =
+          ReadBeneath(path.substr(0, slash), path.substr(slash + 1));
+      if (absl::IsOutOfRange(text.status())) {
+        return errors::TooLarge(
+            input.field,
+            absl::StrCat("a Dockerfile has at most ",
+                         limits::kMaxDockerfileBytes, " bytes"),
+            "");
+      }
+      // Such as a link that leads out of the context.
+      if (!text.ok()) return errors::PathRefused(input.field, "its Dockerfile");
+      if (!text->has_value()) continue;
+      CONTAINERBUILDER_RETURN_IF_ERROR(
+          untrusted_.CheckDockerfile(**text, input.field));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Policy::CheckDockerfile(absl::string_view text,
+                                     absl::string_view field,
+                                     const Caller& caller) const {
+  if (caller.trusted) return absl::OkStatus();
+  return untrusted_.CheckDockerfile(text, field);
 }
 
 PathRules Policy::PathRulesFor(const Caller& caller) const {
@@ -445,7 +238,9 @@ PathRules Policy::PathRulesFor(const Caller& caller) const {
   }
   return {folder, [this](const std::string& path) {
             return !path.empty() &&
-                   IsUnderRoots(JoinPath(host_.working_folder, path));
+                   untrusted_.readable()
+                       .Find(JoinPath(host_.working_folder, path))
+                       .has_value();
           }};
 }
 
@@ -458,8 +253,7 @@ std::vector<std::string> Policy::Warnings(const v1::BuildOptions& options,
   const absl::StatusOr<std::vector<WrittenFlag>> flags =
       WriteFlags(options, PathRulesFor(caller), kOptionsField);
   if (flags.ok()) {
-    CheckOptions(options, *flags, {}, kOptionsField, caller, nerdctl,
-                 violations);
+    Read(options, *flags, {}, kOptionsField, caller, nerdctl, {}, violations);
   } else {
     violations.Add(flags.status());
   }
@@ -469,6 +263,11 @@ std::vector<std::string> Policy::Warnings(const v1::BuildOptions& options,
         absl::StrCat("Build would refuse ", violation.message(), "."));
   }
   if (!flags.ok()) return warnings;
+  if (warnings.empty() && !caller.trusted) {
+    warnings.push_back(
+        "Build would copy what these options name on the server, and run with "
+        "the copies.");
+  }
 
   std::map<absl::string_view, std::size_t> counts;
   for (const WrittenFlag& flag : *flags) {
@@ -488,34 +287,34 @@ std::vector<std::string> Policy::Warnings(const v1::BuildOptions& options,
   return warnings;
 }
 
-void Policy::CheckOptions(const v1::BuildOptions& options,
-                          absl::Span<const WrittenFlag> flags,
-                          absl::Span<const std::string> environment,
-                          absl::string_view field, const Caller& caller,
-                          const NerdctlInfo* nerdctl,
-                          Violations& violations) const {
+Policy::Reading Policy::Read(const v1::BuildOptions& options,
+                             std::vector<WrittenFlag> flags,
+                             absl::Span<const std::string> environment,
+                             absl::string_view field, const Caller& caller,
+                             const NerdctlInfo* nerdctl,
+                             const StagingPlace& staging,
+                             Violations& violations) const {
+  Reading reading;
   for (int i = 0; i < options.options_size(); ++i) {
-    if (violations.full()) return;
+    if (violations.full()) return reading;
     violations.Add(CheckName(options.options(i).name(), field,
                              absl::StrCat(field, ".options[", i, "].name"),
                              nerdctl));
   }
 
-  const std::string context = ContextFolder(options.context_path());
+  reading.folder = ContextFolder(options.context_path());
+  const UntrustedRules::Request request = {reading.folder, staging, flags};
   std::size_t outputs = 0;
-  for (const WrittenFlag& flag : flags) {
-    if (violations.full()) return;
+  for (WrittenFlag flag : flags) {
+    if (violations.full()) return reading;
     const std::optional<bool> takes_value = TakesValue(flag.name, nerdctl);
     if (!takes_value) continue;  // its name was refused above
-    if (!caller.trusted &&
-        !absl::c_linear_search(kUntrustedOptions, flag.name)) {
-      violations.Add(errors::OptionNotAllowed(
-          flag.field,
-          absl::StrCat("untrusted callers may not use --", flag.name,
-                       "; they may use ",
-                       absl::StrJoin(kUntrustedOptions, ", ")),
-          ""));
-      continue;
+    if (!caller.trusted) {
+      absl::Status checked = untrusted_.Apply(flag, request, reading.staging);
+      if (!checked.ok()) {
+        violations.Add(std::move(checked));
+        continue;
+      }
     }
     if (nerdctl != nullptr && !nerdctl->flags.empty() &&
         !nerdctl->flags.contains(flag.name)) {
@@ -529,16 +328,25 @@ void Policy::CheckOptions(const v1::BuildOptions& options,
                                 "nerdctl takes one output and would use the "
                                 "last one; send one"));
     }
-    if (!caller.trusted) violations.Add(CheckUntrustedValues(flag, context));
+    reading.flags.push_back(std::move(flag));
   }
   const std::string context_field = absl::StrCat(field, ".context_path");
-  violations.Add(CheckContext(options.context_path(), context_field, caller));
-  violations.Add(CheckSpace(flags, options.context_path(), environment, field));
+  violations.Add(CheckContext(options.context_path(), context_field, caller,
+                              staging, reading.staging));
+  reading.context = options.context_path();
+  if (!caller.trusted) {
+    reading.folder = absl::StrCat(staging.folder, "/context");
+    reading.context = reading.folder;
+  }
+  violations.Add(
+      CheckSpace(reading.flags, reading.context, environment, field));
+  return reading;
 }
 
 absl::Status Policy::CheckContext(const std::string& path,
-                                  absl::string_view field,
-                                  const Caller& caller) const {
+                                  absl::string_view field, const Caller& caller,
+                                  const StagingPlace& staging,
+                                  StagingPlan& plan) const {
   CONTAINERBUILDER_RETURN_IF_ERROR(CheckArgument(path, field));
   if (absl::StartsWith(path, "-")) {
     return errors::OptionInvalid(
@@ -556,8 +364,10 @@ absl::Status Policy::CheckContext(const std::string& path,
     return errors::ContextRelative(field, Shortened(path));
   }
   const std::string folder = ContextFolder(path);
-  if (!caller.trusted && !IsUnderRoots(folder)) {
-    return PathRefused(field, "the context");
+  if (!caller.trusted) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        untrusted_.ApplyToContext(folder, field, staging, plan));
+    if (staging.filled) return absl::OkStatus();
   }
   struct stat info;
   if (stat(folder.c_str(), &info) != 0) {
@@ -569,57 +379,9 @@ absl::Status Policy::CheckContext(const std::string& path,
   return absl::OkStatus();
 }
 
-absl::Status Policy::CheckUntrustedValues(const WrittenFlag& flag,
-                                          const std::string& context) const {
-  const auto refused = [&](absl::string_view rule) {
-    return errors::OptionNotAllowed(flag.field, rule, "");
-  };
-  for (const std::string& value : flag.values) {
-    const std::size_t equals = value.find('=');
-    if (flag.name == "build-arg" &&
-        (equals == std::string::npos || equals == 0)) {
-      return refused(
-          "a build_arg without a value reads the service's environment, which "
-          "untrusted callers may not; send KEY=VALUE");
-    }
-    if (flag.name == "progress" && value != "plain" && value != "rawjson") {
-      return refused("untrusted callers may use progress plain or rawjson");
-    }
-    if (flag.name == "network" && value != "default" && value != "none") {
-      return refused("untrusted callers may use network default or none");
-    }
-    if (flag.name == "file") {
-      // nerdctl looks from the context, where it runs, and gives BuildKit all
-      // of the folder that the file's name leads to.
-      const std::string file = JoinPath(context, value);
-      const std::string folder = file.substr(0, file.rfind('/') + 1);
-      if (!IsUnderRoots(file) || !IsUnderRoots(folder)) {
-        return PathRefused(flag.field, "the file");
-      }
-    }
-  }
-  return absl::OkStatus();
-}
-
 std::string Policy::ContextFolder(const std::string& path) const {
   if (path.empty() || path == ".") return host_.working_folder;
   return JoinPath(host_.working_folder, path);
-}
-
-bool Policy::IsUnderRoots(const std::string& path) const {
-  // By its text first: resolving what is outside would tell what is there.
-  const bool named = absl::c_any_of(roots_, [&](const Root& root) {
-    return IsBeneath(path, root.name) || IsBeneath(path, root.resolved);
-  });
-  if (!named) return false;
-  const auto is_inside = [&](const std::string& spelling) {
-    const std::optional<std::string> resolved = ResolveLinks(spelling);
-    return resolved && absl::c_any_of(roots_, [&](const Root& root) {
-             return IsBeneath(*resolved, root.resolved);
-           });
-  };
-  // nerdctl drops `..` by text, the kernel after links.
-  return is_inside(path) && is_inside(AbsolutePath(path, "/"));
 }
 
 }  // namespace containerbuilder::service

@@ -1,6 +1,8 @@
 #ifndef CONTAINERBUILDER_BUILD_POLICY_H_
 #define CONTAINERBUILDER_BUILD_POLICY_H_
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,22 +13,15 @@
 #include "absl/types/span.h"
 #include "build/host.h"
 #include "build/nerdctl_args.h"
+#include "build/staging.h"
 #include "build/toolchain.h"
+#include "build/untrusted_rules.h"
+#include "build/violations.h"
 #include "containerbuilder/service/caller.h"
+#include "containerbuilder/service/policy_options.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 
 namespace containerbuilder::service {
-
-// The operator's rules.
-struct PolicyOptions {
-  // Folders that untrusted callers may read from and write to; absolute.
-  std::vector<std::string> read_roots;
-  std::vector<std::string> write_roots;
-  // Whether a request may have its secrets in the output.
-  bool allow_secrets_in_output = false;
-};
-
-class Violations;
 
 // A request that the policy let through: the proof that a command needs. Only
 // Policy makes one.
@@ -36,14 +31,17 @@ class AdmittedSpec {
   const v1::BuildSpec& spec() const { return spec_; }
   // How; durations are set, defaults filled in.
   const v1::BuildPolicy& policy() const { return policy_; }
-  // Exactly ConstructArgs of spec().options(), with the files of its secrets
-  // added.
+  // Exactly ConstructArgs of spec().options(); where the caller is not trusted,
+  // with the copies of staging() in the places of what they name. The files of
+  // its secrets are added.
   const std::vector<std::string>& args() const { return args_; }
   // Absolute; the context.
   const std::string& working_folder() const { return working_folder_; }
   // SOURCE_DATE_EPOCH and the like, and where its credentials are,
   // `NAME=VALUE`.
   const std::vector<std::string>& environment() const { return environment_; }
+  // What has to be copied before it can run, and after it ran.
+  const StagingPlan& staging() const { return staging_; }
   const NerdctlInfo& nerdctl() const { return nerdctl_; }
   absl::Duration grace_period() const { return grace_period_; }
   // These two: absl::InfiniteDuration() where there is no limit.
@@ -61,6 +59,7 @@ class AdmittedSpec {
   std::vector<std::string> args_;
   std::string working_folder_;
   std::vector<std::string> environment_;
+  StagingPlan staging_;
   NerdctlInfo nerdctl_;
   absl::Duration grace_period_;
   absl::Duration timeout_;
@@ -69,20 +68,37 @@ class AdmittedSpec {
 };
 
 // Decides what may run, before anything is started. Thread-safe: it does not
-// change. Only asks the file system what exists.
+// change. Only asks the file system what exists, and reads Dockerfiles that
+// were staged.
 class Policy {
  public:
-  // Roots that do not exist now match nothing.
-  Policy(const PolicyOptions& options, Host host);
+  // `state_folder` is the service's own, which no caller who is not trusted
+  // gets at, whatever the roots are. Errors name the setting.
+  static absl::StatusOr<std::shared_ptr<const Policy>> Create(
+      const PolicyOptions& options, Host host, const std::string& state_folder);
 
   // The rules for everyone, and for a caller who is not trusted those about
   // options and paths. The fields that errors name are those of BuildRequest.
-  // `policy` names a disconnect policy: its default depends on the RPC.
+  // `policy` names a disconnect policy: its default depends on the RPC. What
+  // the plan says is to be staged at `staging`, and CheckStaged then;
   // `secret_folder` is where the build will find what it has by value.
   absl::StatusOr<AdmittedSpec> Admit(
       const v1::BuildSpec& spec, const v1::BuildPolicy& policy,
       const Caller& caller, const NerdctlInfo& nerdctl,
-      absl::string_view secret_folder = "") const;
+      const StagingPlace& staging, absl::string_view secret_folder = "") const;
+
+  // The rules about what is in the Dockerfiles that were staged, in `folder`.
+  // The bytes that are read are those that are used.
+  absl::Status CheckStaged(const AdmittedSpec& spec,
+                           const std::string& folder) const;
+
+  // Those rules for a Dockerfile by its text.
+  absl::Status CheckDockerfile(absl::string_view text, absl::string_view field,
+                               const Caller& caller) const;
+
+  // What a copy may take, of a build that is admitted or ends.
+  std::int64_t max_staged_bytes() const { return options_.max_staged_bytes; }
+  std::int64_t max_staged_files() const { return options_.max_staged_files; }
 
   // How ConstructArgs resolves texts for this caller: untrusted ones learn of
   // names under their roots only. Not to be used after the policy is gone.
@@ -96,34 +112,34 @@ class Policy {
                                     const NerdctlInfo* nerdctl) const;
 
  private:
-  struct Root {
-    std::string name;      // as the operator wrote it, normalised
-    std::string resolved;  // with no links left
-  };
+  Policy(const PolicyOptions& options, Host host,
+         const std::string& state_folder);
 
-  // All that Build refuses about options. `field` is their path in the
-  // request; `flags` and `environment` are what would reach nerdctl.
-  void CheckOptions(const v1::BuildOptions& options,
-                    absl::Span<const WrittenFlag> flags,
-                    absl::Span<const std::string> environment,
-                    absl::string_view field, const Caller& caller,
-                    const NerdctlInfo* nerdctl, Violations& violations) const;
+  // Options as they are to run.
+  struct Reading {
+    std::vector<WrittenFlag> flags;
+    std::string context;  // what stands on the command line
+    std::string folder;   // absolute
+    StagingPlan staging;
+  };
+  // All that Build refuses about options goes into `violations`. `field` is
+  // their path in the request; `flags` and `environment` are what would reach
+  // nerdctl.
+  Reading Read(const v1::BuildOptions& options, std::vector<WrittenFlag> flags,
+               absl::Span<const std::string> environment,
+               absl::string_view field, const Caller& caller,
+               const NerdctlInfo* nerdctl, const StagingPlace& staging,
+               Violations& violations) const;
   absl::Status CheckContext(const std::string& path, absl::string_view field,
-                            const Caller& caller) const;
-  // The rules for values of a caller who is not trusted.
-  absl::Status CheckUntrustedValues(const WrittenFlag& flag,
-                                    const std::string& context) const;
+                            const Caller& caller, const StagingPlace& staging,
+                            StagingPlan& plan) const;
 
   // The folder that the context `path` names.
   std::string ContextFolder(const std::string& path) const;
 
-  // Whether `path`, absolute, exists and is under a root: as it is spelled and
-  // after links are resolved.
-  bool IsUnderRoots(const std::string& path) const;
-
-  std::vector<Root> roots_;
-  const bool allow_secrets_in_output_;
+  const PolicyOptions options_;
   const Host host_;
+  const UntrustedRules untrusted_;
 };
 
 }  // namespace containerbuilder::service

@@ -110,6 +110,33 @@ std::string BuildId(absl::string_view name) {
   return std::string(name);
 }
 
+std::error_code RemoveTree(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error != std::errc::permission_denied) return error;
+  fs::permissions(path, fs::perms::owner_all, fs::perm_options::add, error);
+  // Each folder is opened up before it is entered.
+  fs::recursive_directory_iterator entry(path, error);
+  for (; !error && entry != fs::recursive_directory_iterator();
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->symlink_status(ignored).type() != fs::file_type::directory) {
+      continue;
+    }
+    fs::permissions(entry->path(), fs::perms::owner_all, fs::perm_options::add,
+                    ignored);
+  }
+  fs::remove_all(path, error);
+  return error;
+}
+
+void ClearWork(const std::string& build_folder) {
+  // What stays goes with the build's folder.
+  RemoveTree(build_folder + "/tmp");
+  RemoveTree(absl::StrCat(build_folder, kStagingFolder));
+}
+
 absl::StatusOr<StateFolder> StateFolder::Take(const std::string& path) {
   const std::string setting = absl::StrCat("--state_dir=", path);
   if (path.empty()) {
@@ -167,10 +194,8 @@ absl::Status StateFolder::DiscardBuild(absl::string_view id) const {
   if (!is_ours && errno != ENOENT) return absl::ErrnoToStatus(errno, path);
   CONTAINERBUILDER_FAILPOINT("folder-in-trash");
   std::error_code error;
-  if (is_ours) std::filesystem::remove_all(trash, error);
-  if (!error) {
-    std::filesystem::remove_all(absl::StrCat(path_, "/new/", id), error);
-  }
+  if (is_ours) error = RemoveTree(trash);
+  if (!error) error = RemoveTree(absl::StrCat(path_, "/new/", id));
   return ToStatus(error, trash);
 }
 
@@ -178,7 +203,7 @@ absl::StatusOr<std::vector<std::string>> StateFolder::FindBuilds() const {
   std::error_code error;
   for (const char* folder : {"/new", "/trash"}) {
     const std::string path = path_ + folder;
-    std::filesystem::remove_all(path, error);
+    error = RemoveTree(path);
     if (!error) std::filesystem::create_directory(path, error);
     CONTAINERBUILDER_RETURN_IF_ERROR(ToStatus(error, path));
   }

@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_BUILD_STATE_FOLDER_H_
 
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,10 +16,20 @@ namespace containerbuilder::service {
 std::string BuildName(absl::string_view id);
 std::string BuildId(absl::string_view name);
 
+// Takes a folder away with all that is in it, also where a build left folders
+// that deny it to their owner.
+std::error_code RemoveTree(const std::string& path);
+
+// Where in a build's folder the copies are of what it reads and writes.
+inline constexpr absl::string_view kStagingFolder = "/staging";
+
+// Takes away what a build had in its folder for its run alone.
+void ClearWork(const std::string& build_folder);
+
 // The service's folder: `records.db`, and `builds/{id}/` with the journal of
-// each build and, while it runs, its TMPDIR. What has no whole folder yet is in
-// `new/`, what is being removed in `trash/`: neither outlives a start. One
-// process alone has it. Thread-safe.
+// each build and, until it ends, its TMPDIR and what was staged for it. What
+// has no whole folder yet is in `new/`, what is being removed in `trash/`:
+// neither outlives a start. One process alone has it. Thread-safe.
 class StateFolder {
  public:
   // Makes it, mode 0700, where it is missing. ALREADY_EXISTS where another

@@ -49,10 +49,12 @@ absl::StatusOr<absl::Duration> HeartbeatInterval(
 ContainerBuilderService::ContainerBuilderService(Options options,
                                                  Engine* engine,
                                                  Executor* requests,
+                                                 Executor* admissions,
                                                  Executor* streams)
     : options_(std::move(options)),
       engine_(engine),
       requests_(requests),
+      admissions_(admissions),
       streams_(streams) {}
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Health(
@@ -80,23 +82,26 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
   const auto request = Parse<v1::BuildRequest>(*bytes);
   if (!request.ok()) return WatchReactor::Fail(request.status());
+  const Caller caller = CallerOf(*context);
   return WatchReactor::Start(
       {.heartbeat_interval = options_.heartbeat_interval},
-      [this, request = *request, caller = CallerOf(*context)] {
+      [this, request = *request, caller] {
         return engine_->StartBuild(*request, caller);
       },
-      requests_, streams_, options_.now);
+      AdmissionsOf(caller), streams_, options_.now);
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
     grpc::CallbackServerContext* context, const v1::CreateBuildRequest* request,
     v1::CreateBuildResponse* response) {
-  return Answer(
-      context, [this, request, response](const Caller& caller) -> absl::Status {
-        CONTAINERBUILDER_ASSIGN_OR_RETURN(
-            *response->mutable_build(), engine_->CreateBuild(*request, caller));
-        return absl::OkStatus();
-      });
+  const Caller caller = CallerOf(*context);
+  return Answer(context, AdmissionsOf(caller), caller,
+                [this, request, response](const Caller& asker) -> absl::Status {
+                  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+                      *response->mutable_build(),
+                      engine_->CreateBuild(*request, asker));
+                  return absl::OkStatus();
+                });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
@@ -160,16 +165,27 @@ grpc::ServerUnaryReactor* ContainerBuilderService::DeleteBuild(
   });
 }
 
+Executor* ContainerBuilderService::AdmissionsOf(const Caller& caller) const {
+  // Trusted callers' contexts are used in place, and they do not wait for
+  // others' copies.
+  return caller.trusted ? requests_ : admissions_;
+}
+
 grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
-    grpc::CallbackServerContext* context,
-    std::function<absl::Status(Caller)> work) {
+    grpc::CallbackServerContext* context, Executor* executor, Caller caller,
+    std::function<absl::Status(const Caller&)> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   // gRPC keeps request and response until OnDone.
-  requests_->Post(
-      [reactor, work = std::move(work), caller = CallerOf(*context)] {
-        reactor->Finish(ToGrpcStatus(work(caller)));
-      });
+  executor->Post([reactor, work = std::move(work), caller = std::move(caller)] {
+    reactor->Finish(ToGrpcStatus(work(caller)));
+  });
   return reactor;
+}
+
+grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
+    grpc::CallbackServerContext* context,
+    std::function<absl::Status(const Caller&)> work) {
+  return Answer(context, requests_, CallerOf(*context), std::move(work));
 }
 
 Caller ContainerBuilderService::CallerOf(

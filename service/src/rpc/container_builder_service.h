@@ -27,10 +27,10 @@ class ContainerBuilderService final
     std::function<absl::Time()> now = absl::Now;
   };
 
-  // All must outlive it. Work that may block runs on `requests`, what feeds
-  // streams on `streams`.
+  // All must outlive it. Work that may block runs on `requests`, admissions
+  // that copy whole contexts on `admissions`, what feeds streams on `streams`.
   ContainerBuilderService(Options options, Engine* engine, Executor* requests,
-                          Executor* streams);
+                          Executor* admissions, Executor* streams);
 
   grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context,
                                    const v1::HealthRequest* request,
@@ -67,13 +67,20 @@ class ContainerBuilderService final
 
  private:
   Caller CallerOf(const grpc::CallbackServerContext& context) const;
-  // Runs `work` on requests_ and finishes the call with its status.
-  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                   std::function<absl::Status(Caller)> work);
+  // What a caller is admitted on.
+  Executor* AdmissionsOf(const Caller& caller) const;
+  // Runs `work` on `executor` and finishes the call with its status.
+  static grpc::ServerUnaryReactor* Answer(
+      grpc::CallbackServerContext* context, Executor* executor, Caller caller,
+      std::function<absl::Status(const Caller&)> work);
+  grpc::ServerUnaryReactor* Answer(
+      grpc::CallbackServerContext* context,
+      std::function<absl::Status(const Caller&)> work);
 
   const Options options_;
   Engine* const engine_;
   Executor* const requests_;
+  Executor* const admissions_;
   Executor* const streams_;
 };
 

@@ -36,6 +36,10 @@ namespace {
 constexpr int kRequestThreads = 8;
 constexpr int kStreamThreads = 4;
 
+// Admissions of callers who are not trusted copy contexts: more at a time
+// would only share a disk.
+constexpr int kAdmissionThreads = 4;
+
 // A client that vanished without a word is noticed after the sum of the two.
 constexpr absl::Duration kKeepaliveTime = absl::Seconds(20);
 constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(20);
@@ -84,6 +88,7 @@ class Server::State {
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
         const std::vector<ListenAddress> addresses, ParseAddresses(options_));
     requests_ = std::make_unique<Executor>(kRequestThreads);
+    admissions_ = std::make_unique<Executor>(kAdmissionThreads);
     streams_ = std::make_unique<Executor>(kStreamThreads);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(engine_, Engine::Create(options_));
     ContainerBuilderService::Options service_options;
@@ -91,7 +96,7 @@ class Server::State {
     service_options.heartbeat_interval = options_.heartbeat_interval;
     service_ = std::make_unique<ContainerBuilderService>(
         std::move(service_options), engine_.get(), requests_.get(),
-        streams_.get());
+        admissions_.get(), streams_.get());
     CONTAINERBUILDER_RETURN_IF_ERROR(Listen(addresses));
     WatchHealth();
     return absl::OkStatus();
@@ -116,6 +121,7 @@ class Server::State {
   absl::Status Reload(const ServerOptions& options) {
     // All of it is checked before any of it is changed.
     CONTAINERBUILDER_RETURN_IF_ERROR(Engine::Check(options));
+    CONTAINERBUILDER_RETURN_IF_ERROR(engine_->SetPolicy(options.policy));
     engine_->SetBounds(options);
     return absl::OkStatus();
   }
@@ -218,6 +224,7 @@ class Server::State {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Executor> streams_;
   std::unique_ptr<Executor> requests_;
+  std::unique_ptr<Executor> admissions_;
   std::unique_ptr<ContainerBuilderService> service_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -42,7 +42,7 @@ TEST(MaskSecretsTest, MasksValuesOfSecretAttributes) {
       {"a=\"b,Token=abc,d=e", "a=\"b,Token=***"},
       {"token=a\"b,c=d", "token=***"},
       {"\"a=b\"x,password=p,token=t", "\"a=b\"x,password=***"},
-      {"type=x,\"token=abc\"\n", "type=x,\"token=***"},
+      {"type=x,\"token=abc\"\n", "type=x,\"token=***\"\n"},
       // Nothing secret.
       {"", ""},
       {"token", "token"},

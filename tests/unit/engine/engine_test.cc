@@ -435,7 +435,7 @@ TEST_F(EngineTest, OthersBuildsAreNotThere) {
 }
 
 TEST_F(EngineTest, ARequestIdIsItsCallersOwn) {
-  options_.read_roots = {folder_.path()};
+  options_.policy.read_roots = {folder_.path()};
   Hold("ctx");
   Start();
   v1::CreateBuildRequest request = Request("ctx");

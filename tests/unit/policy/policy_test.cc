@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -122,9 +123,25 @@ class PolicyTest : public testing::Test {
     return host;
   }
 
-  Policy MakePolicy() const {
-    return Policy({{folder_.Path("open")}, {}}, MakeHost());
+  std::shared_ptr<const Policy> MakePolicy(const PolicyOptions& options) const {
+    absl::StatusOr<std::shared_ptr<const Policy>> policy =
+        Policy::Create(options, MakeHost(), folder_.Path("state"));
+    EXPECT_THAT(policy, IsOk());
+    return *policy;
   }
+
+  static PolicyOptions Reading(std::vector<std::string> roots) {
+    PolicyOptions options;
+    options.read_roots = std::move(roots);
+    return options;
+  }
+
+  std::shared_ptr<const Policy> MakePolicy() const {
+    return MakePolicy(Reading({folder_.Path("open")}));
+  }
+
+  // Where copies would be; nothing is copied by the policy.
+  static StagingPlace Staging() { return {"/state/builds/x/staging"}; }
 
   // A request with a good context.
   static v1::BuildRequest Request(const std::string& options = "") {
@@ -137,8 +154,8 @@ class PolicyTest : public testing::Test {
   absl::StatusOr<AdmittedSpec> Admit(const v1::BuildRequest& request,
                                      const Caller& caller = {
                                          "local", /*trusted=*/true}) const {
-    return MakePolicy().Admit(request.spec(), request.policy(), caller,
-                              Nerdctl());
+    return MakePolicy()->Admit(request.spec(), request.policy(), caller,
+                               Nerdctl(), Staging());
   }
 
   absl::StatusOr<AdmittedSpec> Admit(const std::string& options) const {
@@ -161,8 +178,8 @@ class PolicyTest : public testing::Test {
       request.mutable_spec()->mutable_options()->set_context_path(
           folder_.Path("open/ctx"));
     }
-    return MakePolicy().Admit(request.spec(), request.policy(),
-                              {"anonymous", false}, Nerdctl());
+    return MakePolicy()->Admit(request.spec(), request.policy(),
+                               {"anonymous", false}, Nerdctl(), Staging());
   }
 
   absl::StatusOr<AdmittedSpec> AdmitUntrustedContext(
@@ -375,8 +392,8 @@ TEST_F(PolicyTest, RefusesFlagsThatNerdctlLacks) {
   NerdctlInfo nerdctl = Nerdctl();
   nerdctl.flags.clear();  // it did not tell
   const auto admit = [&](const std::string& options) {
-    return MakePolicy().Admit(Request(options).spec(), {}, {"local", true},
-                              nerdctl);
+    return MakePolicy()->Admit(Request(options).spec(), {}, {"local", true},
+                               nerdctl, Staging());
   };
   EXPECT_THAT(admit(OneOption("pull", "flag: true")), IsOk());
   EXPECT_THAT(admit(OneOption("pull", "text: 'a'")),
@@ -592,9 +609,9 @@ TEST_F(PolicyTest, LetsUntrustedCallersUseHarmlessOptions) {
       "options { name: 'network' value { text: 'none' } }"
       "options { name: 'network' value { values { values: 'default' } } }"
       "options { name: 'file' value { text: 'Dockerfile' } }"));
-  EXPECT_THAT(
-      MakePolicy().Admit(request.spec(), {}, {"anonymous", false}, nerdctl),
-      IsOk());
+  EXPECT_THAT(MakePolicy()->Admit(request.spec(), {}, {"anonymous", false},
+                                  nerdctl, Staging()),
+              IsOk());
 }
 
 TEST_F(PolicyTest, RefusesOtherOptionsToUntrustedCallers) {
@@ -646,10 +663,11 @@ TEST_F(PolicyTest, RefusesOtherValuesToUntrustedCallers) {
 TEST_F(PolicyTest, ChecksWhatIsWrittenNotWhatWasSent) {
   // A file of that name under a root of which the working folder is part.
   folder_.WriteFile("w/none", "");
-  const Policy policy({{folder_.path()}, {}}, MakeHost());
-  EXPECT_THAT(policy.Admit(Request(OneOption("network", "text: 'none'")).spec(),
-                           {}, {"anonymous", false}, Nerdctl()),
-              NotAllowed("spec.options.options[0].value"));
+  const auto policy = MakePolicy(Reading({folder_.path()}));
+  EXPECT_THAT(
+      policy->Admit(Request(OneOption("network", "text: 'none'")).spec(), {},
+                    {"anonymous", false}, Nerdctl(), Staging()),
+      NotAllowed("spec.options.options[0].value"));
 }
 
 TEST_F(PolicyTest, TakesContextsUnderTheRoots) {
@@ -753,52 +771,59 @@ TEST_F(PolicyTest, RefusesDockerfilesOutsideTheRoots) {
 TEST_F(PolicyTest, KnowsRootsByNameAndWithoutTheirLinks) {
   const auto admits = [&](const PolicyOptions& options,
                           const std::string& context) {
-    return Policy(options, MakeHost())
-        .Admit(Request(absl::StrCat("context_path: '", context, "'")).spec(),
-               {}, {"anonymous", false}, Nerdctl())
+    return MakePolicy(options)
+        ->Admit(Request(absl::StrCat("context_path: '", context, "'")).spec(),
+                {}, {"anonymous", false}, Nerdctl(), Staging())
         .ok();
   };
   const std::string in_open = folder_.Path("open/ctx");
-  EXPECT_TRUE(admits({{folder_.Path("alias")}, {}}, in_open));
-  EXPECT_TRUE(admits({{folder_.Path("alias")}, {}}, folder_.Path("alias/ctx")));
-  EXPECT_TRUE(admits({{folder_.Path("open/")}, {}}, in_open));
-  EXPECT_TRUE(admits({{folder_.Path("shut/../open")}, {}}, in_open));
-  EXPECT_TRUE(admits({{folder_.Path("shut"), folder_.Path("open")}, {}},
+  EXPECT_TRUE(admits(Reading({folder_.Path("alias")}), in_open));
+  EXPECT_TRUE(
+      admits(Reading({folder_.Path("alias")}), folder_.Path("alias/ctx")));
+  EXPECT_TRUE(admits(Reading({folder_.Path("open/")}), in_open));
+  EXPECT_TRUE(admits(Reading({folder_.Path("shut/../open")}), in_open));
+  EXPECT_TRUE(admits(Reading({folder_.Path("shut"), folder_.Path("open")}),
                      folder_.Path("open/out")));
-  EXPECT_TRUE(admits({{}, {folder_.Path("open")}}, in_open));
-  EXPECT_TRUE(admits({{"/"}, {}}, in_open));
-  EXPECT_TRUE(admits({{"/"}, {}}, "/"));
-  EXPECT_TRUE(admits({{"/"}, {}}, "."));
-  EXPECT_FALSE(admits({{}, {}}, in_open));
-  EXPECT_FALSE(admits({{""}, {}}, in_open));
-  EXPECT_FALSE(admits({{""}, {}}, "."));
-  EXPECT_FALSE(admits({{"."}, {}}, "."));
-  EXPECT_FALSE(admits({{folder_.Path("nowhere")}, {}}, in_open));
+  PolicyOptions writing;
+  writing.write_roots = {folder_.Path("open")};
+  EXPECT_TRUE(admits(writing, in_open));
+  EXPECT_TRUE(admits(Reading({"/"}), in_open));
+  EXPECT_TRUE(admits(Reading({"/"}), "/"));
+  EXPECT_TRUE(admits(Reading({"/"}), "."));
+  EXPECT_FALSE(admits({}, in_open));
+  EXPECT_FALSE(admits(Reading({folder_.Path("nowhere")}), in_open));
 }
 
-TEST_F(PolicyTest, TakesNoRelativeRoots) {
-  Host host;
-  host.working_folder = std::filesystem::current_path();
-  const Policy policy({{"."}, {}}, host);
-  EXPECT_FALSE(policy.PathRulesFor({"anonymous", false}).exists("."));
+TEST_F(PolicyTest, NeverOpensTheServicesOwnFolder) {
+  folder_.MakeDir("state/builds/other");
+  const auto policy = MakePolicy(Reading({folder_.path()}));
+  for (const std::string& path : std::vector<std::string>{
+           "state", "state/builds/other", "open/../state/builds"}) {
+    EXPECT_THAT(policy->Admit(Request(absl::StrCat("context_path: '",
+                                                   folder_.Path(path), "'"))
+                                  .spec(),
+                              {}, {"anonymous", false}, Nerdctl(), Staging()),
+                PathNotAllowed("spec.options.context_path"))
+        << path;
+  }
 }
 
 TEST_F(PolicyTest, ARootThatComesLaterOpensNothing) {
-  const Policy policy({{folder_.Path("later")}, {}}, MakeHost());
+  const auto policy = MakePolicy(Reading({folder_.Path("later")}));
   folder_.MakeDir("later");
   EXPECT_FALSE(policy
-                   .Admit(Request(absl::StrCat("context_path: '",
-                                               folder_.Path("later"), "'"))
-                              .spec(),
-                          {}, {"anonymous", false}, Nerdctl())
+                   ->Admit(Request(absl::StrCat("context_path: '",
+                                                folder_.Path("later"), "'"))
+                               .spec(),
+                           {}, {"anonymous", false}, Nerdctl(), Staging())
                    .ok());
 }
 
 TEST_F(PolicyTest, ResolvesTextsForUntrustedCallersUnderTheRootsAlone) {
   folder_.WriteFile("w/secret", "");
-  const Policy policy = MakePolicy();
-  const PathRules trusted = policy.PathRulesFor({"local", true});
-  const PathRules untrusted = policy.PathRulesFor({"anonymous", false});
+  const auto policy = MakePolicy();
+  const PathRules trusted = policy->PathRulesFor({"local", true});
+  const PathRules untrusted = policy->PathRulesFor({"anonymous", false});
   EXPECT_EQ(trusted.working_folder, folder_.Path("w"));
   EXPECT_EQ(untrusted.working_folder, folder_.Path("w"));
   for (const std::string& path : std::vector<std::string>{
@@ -824,8 +849,8 @@ TEST_F(PolicyTest, ResolvesTextsForUntrustedCallersUnderTheRootsAlone) {
 }
 
 TEST_F(PolicyTest, AnEmptyTextNamesNothing) {
-  const Policy policy({{folder_.path()}, {}}, MakeHost());
-  const PathRules rules = policy.PathRulesFor({"anonymous", false});
+  const auto policy = MakePolicy(Reading({folder_.path()}));
+  const PathRules rules = policy->PathRulesFor({"anonymous", false});
   EXPECT_TRUE(rules.exists("."));
   EXPECT_FALSE(rules.exists(""));
 }
@@ -846,7 +871,7 @@ TEST_F(PolicyTest, WarnsOfAllThatBuildRefuses) {
           .options();
   const NerdctlInfo nerdctl = Nerdctl();
   const std::vector<std::string> warnings =
-      MakePolicy().Warnings(options, {"local", true}, &nerdctl);
+      MakePolicy()->Warnings(options, {"local", true}, &nerdctl);
   for (const std::string field :
        {"options.options[0].name", "options.options[1].name",
         "options.options[2].name", "options.build_arg", "options.output",
@@ -858,19 +883,20 @@ TEST_F(PolicyTest, WarnsOfAllThatBuildRefuses) {
   // And nothing else: a warning is not an error's field path.
   EXPECT_THAT(warnings, testing::Each(Not(HasSubstr("spec."))));
   // Where nerdctl is not known, what it lacks is not known either.
-  EXPECT_EQ(MakePolicy().Warnings(options, {"local", true}, nullptr).size() + 1,
-            warnings.size());
+  EXPECT_EQ(
+      MakePolicy()->Warnings(options, {"local", true}, nullptr).size() + 1,
+      warnings.size());
 }
 
 TEST_F(PolicyTest, WarnsOfSomeWhereMillionsAreWrong) {
   v1::BuildOptions options;
   for (int i = 0; i < 100'000; ++i) options.add_options();
-  EXPECT_THAT(MakePolicy().Warnings(options, {"anonymous", false}, nullptr),
+  EXPECT_THAT(MakePolicy()->Warnings(options, {"anonymous", false}, nullptr),
               SizeIs(100));
 }
 
 TEST_F(PolicyTest, WarnsOfPairsThatConstructArgsRefuses) {
-  EXPECT_THAT(MakePolicy().Warnings(
+  EXPECT_THAT(MakePolicy()->Warnings(
                   Request(OneOption("tag", "pairs {}")).spec().options(),
                   {"local", true}, nullptr),
               ElementsAre(HasSubstr("options.options[0].value")));
@@ -879,7 +905,7 @@ TEST_F(PolicyTest, WarnsOfPairsThatConstructArgsRefuses) {
 TEST_F(PolicyTest, WarnsOfValuesThatNerdctlIgnores) {
   const NerdctlInfo nerdctl = Nerdctl();
   EXPECT_THAT(
-      MakePolicy().Warnings(
+      MakePolicy()->Warnings(
           Request(OneOption("target", "values { values: 'a' }") +
                   OneOption("tag", "values { values: 'a' values: 'b' }") +
                   OneOption("target", "text: 'b'"))
@@ -892,21 +918,22 @@ TEST_F(PolicyTest, WarnsOfValuesThatNerdctlIgnores) {
 
 TEST_F(PolicyTest, WarnsOfNothingWhereBuildTakesIt) {
   const NerdctlInfo nerdctl = Nerdctl();
-  EXPECT_THAT(MakePolicy().Warnings({}, {"local", true}, &nerdctl), IsEmpty());
-  EXPECT_THAT(
-      MakePolicy().Warnings(Request(absl::StrCat("context_path: '",
-                                                 folder_.Path("open/ctx"), "'"))
-                                .spec()
-                                .options(),
-                            {"anonymous", false}, &nerdctl),
-      IsEmpty());
+  EXPECT_THAT(MakePolicy()->Warnings({}, {"local", true}, &nerdctl), IsEmpty());
+  // But of arguments that are not exactly those of Build.
+  EXPECT_THAT(MakePolicy()->Warnings(
+                  Request(absl::StrCat("context_path: '",
+                                       folder_.Path("open/ctx"), "'"))
+                      .spec()
+                      .options(),
+                  {"anonymous", false}, &nerdctl),
+              ElementsAre(HasSubstr("the copies")));
 }
 
 TEST_F(PolicyTest, WarningsDoNotTellUntrustedCallersWhatExists) {
   const NerdctlInfo nerdctl = Nerdctl();
   const auto warnings = [&](const std::string& name) {
     const std::string path = folder_.Path(name);
-    return MakePolicy().Warnings(
+    return MakePolicy()->Warnings(
         Request(absl::StrCat("context_path: '", path, "'",
                              OneOption("file", "text: '" + path + "'")))
             .spec()

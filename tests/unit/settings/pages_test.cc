@@ -66,7 +66,7 @@ TEST(PagesTest, DefaultConfigIsAFileOfTheDefaults) {
 
 TEST(PagesTest, EffectiveConfigIsAFileThatTellsTheSources) {
   LoadedSettings settings;
-  settings.options.server.read_roots = {"/a \"quoted\"", "/b\\c"};
+  settings.options.server.policy.read_roots = {"/a \"quoted\"", "/b\\c"};
   settings.sources["read_roots"] = "/etc/c.toml:7";
   const std::string page = EffectiveConfig(settings);
   EXPECT_THAT(page, HasSubstr("read_roots = [\"/a \\\"quoted\\\"\", "
@@ -74,8 +74,8 @@ TEST(PagesTest, EffectiveConfigIsAFileThatTellsTheSources) {
   EXPECT_THAT(page, HasSubstr("insecure = false  # default\n"));
   const auto loaded = LoadPage(page);
   ASSERT_THAT(loaded, IsOk());
-  EXPECT_EQ(loaded->options.server.read_roots,
-            settings.options.server.read_roots);
+  EXPECT_EQ(loaded->options.server.policy.read_roots,
+            settings.options.server.policy.read_roots);
 }
 
 }  // namespace

@@ -139,7 +139,7 @@ TEST_F(SettingsTest, EveryTypeFromTheFile) {
   EXPECT_EQ(server.max_log_bytes, std::int64_t{3} << 30);
   EXPECT_EQ(server.drain_timeout, absl::Minutes(2));
   EXPECT_EQ(server.snapshotter, "native");
-  EXPECT_THAT(server.read_roots, ElementsAre("/a,b", "/c"));
+  EXPECT_THAT(server.policy.read_roots, ElementsAre("/a,b", "/c"));
 }
 
 TEST_F(SettingsTest, FlagsAreWrittenWithOrWithoutEquals) {
@@ -265,9 +265,9 @@ TEST(CommandLineTest, Commands) {
 
 TEST(KeepWhatNeedsRestartTest, RestoresAndTells) {
   DaemonOptions running;
-  running.server.read_roots = {"/a"};
+  running.server.policy.read_roots = {"/a"};
   DaemonOptions fresh;
-  fresh.server.read_roots = {"/a"};
+  fresh.server.policy.read_roots = {"/a"};
   fresh.server.listen = {"elsewhere"};
   fresh.server.max_log_bytes = 1;
   fresh.server.max_queued_builds = 1;

@@ -14,9 +14,8 @@ struct Caller {
   // Whose the builds are; goes into records and log lines. Two callers of one
   // name are one: they see and may end each other's builds.
   std::string name;
-  // May name any path and option of this machine. Others may use what the
-  // contract lists as harmless, on paths under EngineOptions::read_roots and
-  // write_roots.
+  // May name any path and option of this machine. Others may do what
+  // EngineOptions::policy says.
   bool trusted = false;
   // Sees and ends everybody's builds, and may put its own first.
   bool admin = false;

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/time/time.h"
+#include "containerbuilder/service/policy_options.h"
 
 namespace spdlog {
 class logger;
@@ -21,10 +21,8 @@ struct EngineOptions {
   // Builds, their logs and records are kept here, across restarts; made, mode
   // 0700, where it is missing. One engine alone may use it, of all processes.
   std::string state_dir;
-  // Folders of this machine that callers who are not trusted may read from and
-  // write to; absolute. One that is not there yet opens nothing.
-  std::vector<std::string> read_roots;
-  std::vector<std::string> write_roots;
+  // What callers who are not trusted may do.
+  PolicyOptions policy;
 
   // nerdctl's path; empty: looked up on PATH.
   std::string nerdctl;
@@ -59,8 +57,6 @@ struct EngineOptions {
   // their builds run. Empty: $XDG_RUNTIME_DIR, /run or /dev/shm, the first that
   // is in memory and may be written to; where none is, they are refused.
   std::string secret_dir;
-  // Requests may ask that secrets stay in the output that watchers see.
-  bool allow_secrets_in_output = false;
   // Builds of callers who are not trusted use the registry logins of this
   // process's user (~/.docker), and so what those may pull and
   // push. Builds that come with credentials use these alone in any case.

@@ -1,0 +1,105 @@
+#include "build/syntax_directive.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
+
+namespace containerbuilder::service {
+namespace {
+
+// What Go's regular expressions call \s.
+constexpr absl::string_view kBlanks = "\t\n\f\r ";
+
+// White space by Go's unicode.IsSpace, in UTF-8.
+constexpr absl::string_view kUnicodeBlanks[] = {
+    "\t",           "\n",           "\v",
+    "\f",           "\r",           " ",
+    "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80",
+    "\xe2\x80\x80", "\xe2\x80\x81", "\xe2\x80\x82",
+    "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85",
+    "\xe2\x80\x86", "\xe2\x80\x87", "\xe2\x80\x88",
+    "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8",
+    "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f",
+    "\xe3\x80\x80"};
+
+void SkipUnicodeBlanks(absl::string_view& text) {
+  while (absl::c_any_of(kUnicodeBlanks, [&](absl::string_view blank) {
+    return absl::ConsumePrefix(&text, blank);
+  })) {
+  }
+}
+
+void SkipBlanks(absl::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+}
+
+absl::string_view TakeLine(absl::string_view& text) {
+  const std::size_t end = std::min(text.find('\n'), text.size());
+  const absl::string_view line = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return absl::StripSuffix(line, "\r");
+}
+
+struct Directive {
+  std::string name;
+  absl::string_view value;
+};
+
+// `name = value`, with anything around it that is blank; no name where it is
+// none.
+Directive ReadDirective(absl::string_view line) {
+  const std::size_t end = std::min(
+      static_cast<std::size_t>(absl::c_find_if_not(line, absl::ascii_isalnum) -
+                               line.begin()),
+      line.size());
+  if (end == 0 || !absl::ascii_isalpha(line[0])) return {};
+  Directive directive;
+  directive.name = absl::AsciiStrToLower(line.substr(0, end));
+  line.remove_prefix(end);
+  SkipBlanks(line);
+  if (!absl::ConsumePrefix(&line, "=")) return {};
+  SkipBlanks(line);
+  const std::size_t last = line.find_last_not_of(kBlanks);
+  if (last == absl::string_view::npos) return {};
+  directive.value = line.substr(0, last + 1);
+  return directive;
+}
+
+// Directives stand at the very beginning, one a line.
+void FindBehind(absl::string_view mark, absl::string_view text,
+                std::vector<std::string>& frontends) {
+  constexpr absl::string_view kNames[] = {"syntax", "escape", "check"};
+  while (!text.empty()) {
+    absl::string_view line = TakeLine(text);
+    if (!absl::ConsumePrefix(&line, mark)) return;
+    SkipUnicodeBlanks(line);
+    const Directive directive = ReadDirective(line);
+    if (!absl::c_linear_search(kNames, directive.name)) return;
+    if (directive.name != "syntax") continue;
+    const absl::string_view value = directive.value;
+    frontends.emplace_back(value.substr(0, value.find(' ')));
+  }
+}
+
+}  // namespace
+
+SyntaxDirectives FindSyntaxDirectives(absl::string_view dockerfile) {
+  SyntaxDirectives found;
+  absl::ConsumePrefix(&dockerfile, "\xef\xbb\xbf");
+  absl::string_view behind_shebang = dockerfile;
+  if (absl::StartsWith(dockerfile, "#!")) TakeLine(behind_shebang);
+  for (const absl::string_view text : {dockerfile, behind_shebang}) {
+    FindBehind("#", text, found.frontends);
+    FindBehind("//", text, found.frontends);
+    const std::size_t first = text.find_first_not_of("\t\n\r ");
+    found.is_json = found.is_json ||
+                    (first != absl::string_view::npos && text[first] == '{');
+  }
+  return found;
+}
+
+}  // namespace containerbuilder::service

@@ -1,0 +1,74 @@
+#ifndef CONTAINERBUILDER_BUILD_TREE_COPY_H_
+#define CONTAINERBUILDER_BUILD_TREE_COPY_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+
+namespace containerbuilder::service {
+
+// Opens `path` beneath `folder`, whatever anybody does to names meanwhile: no
+// link and no `..` leads out of it, and none of /proc's links anywhere.
+absl::StatusOr<UniqueFd> OpenBeneath(int folder, const std::string& path,
+                                     int flags);
+
+// Copies files and folders between descriptors, and never by a name that
+// somebody may have changed. Contents, names, times and the nine bits of mode
+// stay, folders stay open to their owner; links stay links and are not
+// followed; setuid bits and extended attributes go; what is no file, folder or
+// link is refused. One copier counts for all that it copies.
+//
+// Errors: OUT_OF_RANGE more than the limits, RESOURCE_EXHAUSTED the disk is
+// full, INVALID_ARGUMENT something that is not copied, CANCELLED.
+class TreeCopier {
+ public:
+  struct Limits {
+    std::int64_t max_bytes = 0;
+    std::int64_t max_files = 0;
+    // Whether the disk may take more. Asked now and then; may be null.
+    std::function<bool()> has_room;
+    // Whether to give up. Asked at each file; may be null.
+    std::function<bool()> cancelled;
+    // A folder that is refused wherever it is met, by device and inode.
+    dev_t closed_device = 0;
+    ino_t closed_inode = 0;
+  };
+
+  // `replace`: the targets may have such names already; files and links are
+  // put in their places at once, folders are filled.
+  TreeCopier(Limits limits, bool replace);
+
+  // `from`, open for reading, to the name `name` in the folder `to`.
+  absl::Status CopyFile(int from, int to, const std::string& name);
+  // All that is in the folder `from` into the folder `to`.
+  absl::Status CopyFolder(int from, int to);
+
+ private:
+  absl::Status CopyEntries(int from, int to, int depth);
+  absl::Status CopyEntry(int from, int to, const std::string& name, int depth);
+  absl::Status CopyLink(int from, int to, const std::string& name);
+  absl::Status CopyBytes(int from, int to);
+  absl::Status CountFile();
+  absl::Status CountBytes(std::int64_t bytes);
+  // Gives what was made its name, or takes it away again where that failed.
+  absl::Status PutInPlace(absl::Status made, int folder,
+                          const std::string& name) const;
+
+  const Limits limits_;
+  const bool replace_;
+  // What is made with `replace` has this name until it is whole.
+  const std::string new_name_;
+  std::int64_t bytes_ = 0;
+  std::int64_t files_ = 0;
+  std::int64_t unchecked_bytes_ = 0;
+};
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_BUILD_TREE_COPY_H_
