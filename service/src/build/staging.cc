@@ -221,7 +221,7 @@ absl::Status DeliverOutputs(const StagingPlan& plan, const std::string& folder,
 
 bool HasWholeArchive(const StagingPlan& plan, const std::string& folder) {
   // A tar ends with two blocks of zeros; buildctl writes no other archives.
-  constexpr std::size_t kEnd = 1024;
+  constexpr int kEnd = 1024;
   return absl::c_any_of(plan.outputs, [&](const StagedOutput& output) {
     if (!output.is_archive) return false;
     const UniqueFd file(open(absl::StrCat(folder, "/", output.name).c_str(),
@@ -229,9 +229,8 @@ bool HasWholeArchive(const StagingPlan& plan, const std::string& folder) {
     std::array<char, kEnd> end;
     struct stat info;
     return file.valid() && fstat(file.get(), &info) == 0 &&
-           S_ISREG(info.st_mode) && info.st_size > static_cast<off_t>(kEnd) &&
-           pread(file.get(), end.data(), kEnd, info.st_size - kEnd) ==
-               static_cast<ssize_t>(kEnd) &&
+           S_ISREG(info.st_mode) && info.st_size > kEnd &&
+           pread(file.get(), end.data(), kEnd, info.st_size - kEnd) == kEnd &&
            absl::c_all_of(end, [](char byte) { return byte == '\0'; });
   });
 }

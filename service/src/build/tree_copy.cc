@@ -34,7 +34,7 @@ absl::StatusOr<UniqueFd> OpenAt2(int folder, const std::string& path, int flags,
   // The kernel says EAGAIN where a rename crossed a `..`.
   constexpr int kTries = 100;
   for (int i = 0; i < kTries; ++i) {
-    const long fd =
+    const auto fd =
         syscall(SYS_openat2, folder, path.c_str(), &how, sizeof(how));
     if (fd >= 0) return UniqueFd(static_cast<int>(fd));
     if (errno != EAGAIN && errno != EINTR) break;
