@@ -5,6 +5,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,6 +50,15 @@ Examples:
 Options, before the command:
       --address ADDRESS       Where the service listens: unix:///path/to.sock
                               or host:port; also CONTAINER_BUILDER_ADDRESS
+      --tls                   Use TLS; any of the following does so, too
+      --tls-ca FILE           Who signed the service's certificate (PEM);
+                              without it, the machine's authorities
+      --tls-cert FILE         Your certificate (PEM), where it asks for one
+      --tls-key FILE          Its key (PEM)
+      --tls-server-name NAME  The name in the service's certificate, where it
+                              is not the address's
+      --token-file FILE       Your token; also CONTAINER_BUILDER_TOKEN, the
+                              token itself
   -h, --help                  Print this help
       --version               Print the version
 )";
@@ -74,11 +85,34 @@ void OccupyStandardStreams() {
   ::close(fd);
 }
 
+// The first line of a file.
+std::optional<std::string> ReadToken(const std::string& path) {
+  std::ifstream file(path);
+  std::string token;
+  if (!std::getline(file, token) || token.empty()) return std::nullopt;
+  if (token.back() == '\r') token.pop_back();
+  return token;
+}
+
 int Main(int argc, char** argv) {
   client::ClientOptions options;
   CLI::App app;
   app.add_option("--address", options.address)
       ->envname("CONTAINER_BUILDER_ADDRESS");
+  bool tls = false;
+  client::TlsOptions tls_options;
+  std::string token_file;
+  app.add_flag("--tls", tls)->envname("CONTAINER_BUILDER_TLS");
+  app.add_option("--tls-ca", tls_options.ca_file)
+      ->envname("CONTAINER_BUILDER_TLS_CA");
+  app.add_option("--tls-cert", tls_options.cert_file)
+      ->envname("CONTAINER_BUILDER_TLS_CERT");
+  app.add_option("--tls-key", tls_options.key_file)
+      ->envname("CONTAINER_BUILDER_TLS_KEY");
+  app.add_option("--tls-server-name", tls_options.server_name)
+      ->envname("CONTAINER_BUILDER_TLS_SERVER_NAME");
+  app.add_option("--token-file", token_file)
+      ->envname("CONTAINER_BUILDER_TOKEN_FILE");
   app.set_version_flag("--version",
                        "container-builder " CONTAINERBUILDER_VERSION "\n");
   // What follows the command is the command's.
@@ -98,6 +132,21 @@ int Main(int argc, char** argv) {
                       "\"; use unix:///path/to.sock or host:port");
   }
 
+  if (tls || !tls_options.ca_file.empty() || !tls_options.cert_file.empty() ||
+      !tls_options.key_file.empty() || !tls_options.server_name.empty()) {
+    options.tls = tls_options;
+  }
+  if (!token_file.empty()) {
+    const std::optional<std::string> token = ReadToken(token_file);
+    if (!token) {
+      return WrongUsage("--token-file=" + token_file +
+                        ": cannot be read, or is empty");
+    }
+    options.token = *token;
+  } else if (const char* token = std::getenv("CONTAINER_BUILDER_TOKEN")) {
+    options.token = token;
+  }
+
   // Who calls by hand wants to know at once that nobody listens.
   options.wait_for_ready = false;
 
@@ -110,7 +159,10 @@ int Main(int argc, char** argv) {
     }
   }
 
-  std::vector<std::string_view> known = {"--address", "--help", "--version"};
+  std::vector<std::string_view> known = {
+      "--address",         "--help",       "--tls",
+      "--tls-ca",          "--tls-cert",   "--tls-key",
+      "--tls-server-name", "--token-file", "--version"};
   for (const Command& command : kCommands) known.push_back(command.name);
   std::string text =
       (word.starts_with('-') ? "unknown flag: " : "unknown command: ") + word;

@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "containerbuilder/client/client.h"
 #include "containerbuilder/errors/v1/error_details.pb.h"
 #include "containerbuilder/v1/container_builder.grpc.pb.h"
+#include "credentials.h"
+#include "failed_connection.h"
 #include "retry.h"
 
 namespace containerbuilder::client {
@@ -37,6 +41,14 @@ absl::Status ToStatus(const grpc::Status& status) {
   return result;
 }
 
+// By itself and not by gRPC's call credentials, which do not go over a unix
+// socket or to loopback in the clear.
+void AddToken(const std::string& token, grpc::ClientContext& context) {
+  if (!token.empty()) {
+    context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+  }
+}
+
 using Stub = v1::ContainerBuilder::Stub;
 
 // One call of Build or WatchBuild.
@@ -48,11 +60,13 @@ class GrpcBuildEventSource final : public BuildEventSource {
 
   GrpcBuildEventSource(std::shared_ptr<grpc::Channel> channel,
                        std::shared_ptr<Stub> stub, Method method,
-                       Request request)
+                       Request request, const std::string& token)
       : channel_(std::move(channel)),
         stub_(std::move(stub)),
         method_(method),
-        request_(std::move(request)) {}
+        request_(std::move(request)) {
+    AddToken(token, context_);
+  }
 
   ~GrpcBuildEventSource() override {
     if (reader_ == nullptr || status_.has_value()) return;
@@ -110,8 +124,10 @@ struct CallOptions {
 
 class GrpcConnection final : public Connection {
  public:
-  explicit GrpcConnection(const ClientOptions& options)
+  GrpcConnection(const ClientOptions& options,
+                 const std::shared_ptr<grpc::ChannelCredentials>& credentials)
       : timeout_(options.timeout),
+        token_(options.token),
         wait_for_ready_(options.wait_for_ready),
         platform_(options.platform != nullptr ? options.platform
                                               : MakePlatform()) {
@@ -124,8 +140,11 @@ class GrpcConnection final : public Connection {
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
                      kInitialReconnectBackoffMs);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
-    channel_ = grpc::CreateCustomChannel(
-        options.address, grpc::InsecureChannelCredentials(), arguments);
+    if (options.tls.has_value() && !options.tls->server_name.empty()) {
+      arguments.SetSslTargetNameOverride(options.tls->server_name);
+    }
+    channel_ =
+        grpc::CreateCustomChannel(options.address, credentials, arguments);
     stub_ = v1::ContainerBuilder::NewStub(channel_);
   }
 
@@ -186,6 +205,7 @@ class GrpcConnection final : public Connection {
     absl::Notification never;
     for (bool is_first = true;; is_first = false) {
       grpc::ClientContext context;
+      AddToken(token_, context);
       // Without a deadline that ends it, waiting is left to the retries.
       context.set_wait_for_ready(wait_for_ready_ &&
                                  !options.wait_once_reached.has_value());
@@ -214,10 +234,11 @@ class GrpcConnection final : public Connection {
           grpc::ClientContext*, const Request&),
       const Request& request) {
     return std::make_unique<GrpcBuildEventSource<Request, Response>>(
-        channel_, stub_, method, request);
+        channel_, stub_, method, request, token_);
   }
 
   const absl::Duration timeout_;
+  const std::string token_;
   const bool wait_for_ready_;
   const std::shared_ptr<Platform> platform_;
   std::shared_ptr<grpc::Channel> channel_;
@@ -227,7 +248,12 @@ class GrpcConnection final : public Connection {
 }  // namespace
 
 std::shared_ptr<Connection> MakeConnection(const ClientOptions& options) {
-  return std::make_shared<GrpcConnection>(options);
+  const absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> credentials =
+      MakeCredentials(options);
+  if (!credentials.ok()) {
+    return std::make_shared<FailedConnection>(credentials.status());
+  }
+  return std::make_shared<GrpcConnection>(options, *credentials);
 }
 
 }  // namespace containerbuilder::client

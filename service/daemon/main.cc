@@ -82,9 +82,11 @@ void SetUpProcess(const DaemonOptions& options) {
   setrlimit(RLIMIT_CORE, &no_core);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   std::signal(SIGPIPE, SIG_IGN);
-  // A queue of a thousand builds holds two files open for each, and gRPC 1.51
-  // never listens again after it ran out of them once. nerdctl and buildctl,
-  // being Go programs, do the same.
+  // gRPC has a line for each connection that speaks no TLS or HTTP/2, and so
+  // strangers would fill the log.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  // A queue of a thousand builds holds two files open for each, and so does
+  // each connection. nerdctl and buildctl, being Go programs, do the same.
   rlimit files = {};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;

@@ -16,11 +16,74 @@ absl::Span<const Setting> Settings() {
        "service is ready. Empty: nowhere."},
       {"insecure", [](DaemonOptions& o) -> Field { return &o.server.insecure; },
        Reload::kNo,
-       "Take addresses other than loopback, in the clear and without asking "
-       "who calls."},
+       "Take addresses other than loopback without TLS, or without asking who "
+       "calls."},
+      {"tls_cert", [](DaemonOptions& o) -> Field { return &o.server.tls_cert; },
+       Reload::kNo,
+       "PEM file: the service's certificate, followed by those between it and "
+       "its authority. TCP is TLS then. Read again when it changes, as are the "
+       "next three."},
+      {"tls_key", [](DaemonOptions& o) -> Field { return &o.server.tls_key; },
+       Reload::kNo,
+       "PEM file: the certificate's key, without a password. Not for everybody "
+       "to read."},
+      {"tls_client_ca",
+       [](DaemonOptions& o) -> Field { return &o.server.tls_client_ca; },
+       Reload::kNo,
+       "PEM file: authorities. Callers on TCP must show a certificate that one "
+       "of them signed, and are known by its name."},
+      {"callers_file",
+       [](DaemonOptions& o) -> Field { return &o.server.callers_file; },
+       Reload::kNo,
+       "Who may call, one a line: ROLE NAME sha256:HEX for a token (the sum of "
+       "a random one, such as `openssl rand -hex 32` prints), ROLE NAME "
+       "certificate for a client certificate. Roles: viewer, builder, admin. "
+       "With neither this nor tls_client_ca, callers on TCP are all anonymous "
+       "builders."},
       {"trust_local",
        [](DaemonOptions& o) -> Field { return &o.server.trust_local; },
-       Reload::kNo, "Callers on the unix socket may name any path and option."},
+       Reload::kNo,
+       "Callers on the unix socket who show no token may name any path and "
+       "option, and are admins."},
+
+      // --- What connections and calls may take
+      {"max_calls_per_second",
+       [](DaemonOptions& o) -> Field { return &o.server.max_calls_per_second; },
+       Reload::kYes,
+       "Calls of one caller, with bursts of ten seconds' worth; more are "
+       "refused (RATE_LIMITED). 0: no limit."},
+      {"max_connections",
+       [](DaemonOptions& o) -> Field { return &o.server.max_connections; },
+       Reload::kYes, "Connections over TCP, in all."},
+      {"max_connections_per_peer",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.max_connections_per_peer;
+       },
+       Reload::kYes,
+       "Connections over TCP from one address; of IPv6, from one network /64."},
+      {"max_streams_per_connection",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.max_streams_per_connection;
+       },
+       Reload::kNo,
+       "Calls at the same time on one connection, watches included. 0: no "
+       "limit."},
+      {"max_rpc_memory_bytes",
+       [](DaemonOptions& o) -> Field {
+         return Bytes{&o.server.max_rpc_memory_bytes};
+       },
+       Reload::kNo,
+       "What gRPC may keep in memory for all connections; over it, it closes "
+       "some. 0: no limit."},
+      {"max_connection_idle",
+       [](DaemonOptions& o) -> Field { return &o.server.max_connection_idle; },
+       Reload::kNo,
+       "A connection on which nothing is called is closed after this."},
+      {"max_connection_age",
+       [](DaemonOptions& o) -> Field { return &o.server.max_connection_age; },
+       Reload::kNo,
+       "A connection takes no new calls after this, and is closed when those "
+       "on it have ended. Streams are not cut."},
 
       // --- What callers who are not trusted may do
       {"read_roots",
@@ -157,6 +220,13 @@ absl::Span<const Setting> Settings() {
        [](DaemonOptions& o) -> Field { return &o.server.max_queued_builds; },
        Reload::kYes,
        "Builds that wait besides; further ones are refused (QUEUE_FULL)."},
+      {"max_builds_per_caller",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.max_builds_per_caller;
+       },
+       Reload::kYes,
+       "Of those that run and wait, how many one caller may have who is no "
+       "admin; more are refused (RATE_LIMITED). 0: no limit."},
       {"drain_timeout",
        [](DaemonOptions& o) -> Field { return &o.server.drain_timeout; },
        Reload::kYes,

@@ -204,7 +204,7 @@ TEST(ServerTest, RefusesWhatAnotherHolds) {
   EXPECT_THAT(create(first.unix_address(), "other"),
               StatusIs(absl::StatusCode::kAlreadyExists));
   EXPECT_THAT(create(first.tcp_address(), "other"),
-              StatusIs(absl::StatusCode::kUnavailable,
+              StatusIs(absl::StatusCode::kAlreadyExists,
                        testing::HasSubstr("--listen=")));
   // And the first is undisturbed.
   EXPECT_THAT(first.LocalClient().Health(), IsOk());

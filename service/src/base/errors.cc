@@ -1,5 +1,6 @@
 #include "base/errors.h"
 
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -78,8 +79,27 @@ absl::Status MakePrecondition(absl::string_view reason,
 
 void AttachRetry(absl::Status& status, absl::Duration delay) {
   v1::RetryInfo retry;
-  retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(delay));
+  const std::int64_t seconds =
+      absl::IDivDuration(delay, absl::Seconds(1), &delay);
+  retry.mutable_retry_delay()->set_seconds(seconds);
+  retry.mutable_retry_delay()->set_nanos(
+      static_cast<std::int32_t>(absl::ToInt64Nanoseconds(delay)));
   Attach(status, retry);
+}
+
+// A limit of which `subject` has used all.
+absl::Status MakeQuota(absl::string_view reason, absl::string_view subject,
+                       absl::string_view description, absl::string_view setting,
+                       absl::Duration delay) {
+  absl::Status status = Make(absl::StatusCode::kResourceExhausted, reason,
+                             description, {{"setting", setting}});
+  v1::QuotaFailure failure;
+  v1::QuotaFailure::Violation* violation = failure.add_violations();
+  violation->set_subject(std::string(subject));
+  violation->set_description(std::string(description));
+  Attach(status, failure);
+  AttachRetry(status, delay);
+  return status;
 }
 
 }  // namespace
@@ -161,6 +181,32 @@ absl::Status OptionNotAllowed(absl::string_view field,
                       field, description, setting);
 }
 
+absl::Status CredentialsRequired() {
+  return Make(absl::StatusCode::kUnauthenticated, "CREDENTIALS_REQUIRED",
+              "say who you are: send \"authorization: Bearer TOKEN\", or "
+              "connect with a client certificate");
+}
+
+absl::Status TokenInvalid(absl::string_view description) {
+  return Make(absl::StatusCode::kUnauthenticated, "TOKEN_INVALID",
+              absl::StrCat("the authorization is not taken: ", description));
+}
+
+absl::Status CertificateInvalid() {
+  return Make(
+      absl::StatusCode::kUnauthenticated, "CERTIFICATE_INVALID",
+      "the client certificate has no name: it needs a URI, DNS or email "
+      "name, or a common name, of up to 250 printable characters");
+}
+
+absl::Status RoleRequired(absl::string_view role) {
+  return Make(absl::StatusCode::kPermissionDenied, "ROLE_REQUIRED",
+              absl::StrCat("only callers with the role ", role,
+                           " may do this; the operator gives roles in "
+                           "--callers_file"),
+              {{"role", role}, {"setting", "--callers_file"}});
+}
+
 absl::Status PathRefused(absl::string_view field, absl::string_view what) {
   return PathNotAllowed(
       field,
@@ -186,19 +232,28 @@ absl::Status Storage(absl::string_view description) {
 }
 
 absl::Status QueueFull(int max_queued) {
-  const std::string description =
+  return MakeQuota(
+      "QUEUE_FULL", "queue",
       absl::StrCat(max_queued,
                    " builds wait already; try again, or let the operator raise "
-                   "--max_queued_builds");
-  absl::Status status = Make(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
-                             description, {{"setting", "--max_queued_builds"}});
-  v1::QuotaFailure failure;
-  v1::QuotaFailure::Violation* violation = failure.add_violations();
-  violation->set_subject("queue");
-  violation->set_description(description);
-  Attach(status, failure);
-  AttachRetry(status, absl::Seconds(10));
-  return status;
+                   "--max_queued_builds"),
+      "--max_queued_builds", absl::Seconds(10));
+}
+
+absl::Status TooManyCalls(absl::Duration delay) {
+  return MakeQuota("RATE_LIMITED", "calls",
+                   "you call too often; wait, or let the operator raise "
+                   "--max_calls_per_second",
+                   "--max_calls_per_second", delay);
+}
+
+absl::Status TooManyBuilds(int max_builds) {
+  return MakeQuota(
+      "RATE_LIMITED", "builds",
+      absl::StrCat("you have ", max_builds,
+                   " builds that run or wait; try again when one has ended, or "
+                   "let the operator raise --max_builds_per_caller"),
+      "--max_builds_per_caller", absl::Seconds(10));
 }
 
 absl::Status NoSpace(absl::string_view description) {

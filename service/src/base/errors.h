@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 // The errors that callers see, by name. Each carries google.rpc details as
 // payloads (type URL -> bytes), which rpc/ writes into the gRPC status:
@@ -45,12 +46,21 @@ absl::Status OptionNotAllowed(absl::string_view field,
 // something or not.
 absl::Status PathRefused(absl::string_view field, absl::string_view what);
 
+// UNAUTHENTICATED.
+absl::Status CredentialsRequired();
+absl::Status TokenInvalid(absl::string_view description);
+absl::Status CertificateInvalid();
+// PERMISSION_DENIED; `role` is the least that may do it.
+absl::Status RoleRequired(absl::string_view role);
+
 // UNAVAILABLE; DRAINING with RetryInfo.
 absl::Status Draining();
 absl::Status Storage(absl::string_view description);
 
-// RESOURCE_EXHAUSTED, with RetryInfo and, for the queue, QuotaFailure.
+// RESOURCE_EXHAUSTED, with RetryInfo and, but for the disk, QuotaFailure.
 absl::Status QueueFull(int max_queued);
+absl::Status TooManyCalls(absl::Duration delay);
+absl::Status TooManyBuilds(int max_builds);
 absl::Status NoSpace(absl::string_view description);
 // The same of a field, with no time after which it would be otherwise.
 absl::Status TooLarge(absl::string_view field, absl::string_view description,

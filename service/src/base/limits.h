@@ -125,6 +125,63 @@ inline constexpr absl::Duration kPipeDrainTimeout = absl::Seconds(2);
 // has no event for "this group is empty".
 inline constexpr absl::Duration kGroupPollInterval = absl::Milliseconds(10);
 
+// A client that vanished without a word is noticed after the sum of the two,
+// and so is its network.
+inline constexpr absl::Duration kKeepaliveTime = absl::Seconds(20);
+inline constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(20);
+
+// Between pings that clients send; more often is abuse and closes the
+// connection. Half of what the client library does.
+inline constexpr absl::Duration kMinPingInterval = absl::Seconds(10);
+
+// From the first byte of a connection to the end of its TLS and HTTP/2
+// greetings; gRPC's own default is two minutes.
+inline constexpr absl::Duration kHandshakeTimeout = absl::Seconds(10);
+
+// The headers of a call: a token, a trace parent and what proxies add. gRPC's
+// own default, which is what peers expect of each other.
+inline constexpr int kMaxMetadataBytes = 8 * 1024;
+
+// What a TCP connection may send ahead of the calls that the service has from
+// it: a request that is on its way, and some. Every call gives back its own
+// size and kCallOverheadBytes, time gives kIdleBytesPerSecond, for pings and
+// probes, and what the service sends gives its sixteenth, for acknowledgements.
+// One that sends more, floods: gRPC 1.51 keeps each byte of endless headers,
+// without a limit.
+inline constexpr std::int64_t kMaxUncalledBytes =
+    kMaxRequestBytes + 1024 * 1024;
+inline constexpr std::int64_t kCallOverheadBytes = 16 * 1024;
+inline constexpr std::int64_t kIdleBytesPerSecond = 4 * 1024;
+// The same of all connections from one host, so that one that floods does not
+// just connect again.
+inline constexpr std::int64_t kMaxUncalledHostBytes = 4 * kMaxUncalledBytes;
+inline constexpr std::int64_t kIdleHostBytesPerSecond = 64 * 1024;
+// How many hosts without connections are remembered for what they sent.
+inline constexpr std::size_t kMaxRestingHosts = 1024;
+inline constexpr absl::Duration kFloodCheckInterval = absl::Milliseconds(50);
+
+// Descriptors that connections leave to builds; a quarter at most of what the
+// process may have.
+inline constexpr int kReservedDescriptors = 256;
+
+// Files that settings name: certificates, callers. They are read again every
+// kFileInterval to see whether they changed, so they are small; a thousand
+// callers take some hundred KiB.
+inline constexpr std::size_t kMaxSmallFileBytes = 1024 * 1024;
+inline constexpr absl::Duration kFileInterval = absl::Seconds(1);
+
+// Calls that a caller may make at once after a rest, in seconds of
+// ServerOptions::max_calls_per_second: who asks about all of his builds has a
+// burst of calls and then none.
+inline constexpr double kCallBurst = 10;
+
+// A caller's name out of a certificate; a SPIFFE id has up to 2048 bytes, of
+// which nobody uses the most.
+inline constexpr std::size_t kMaxCallerNameBytes = 256;
+
+// The least time between two lines of the log about refused strangers.
+inline constexpr absl::Duration kRefusalLogInterval = absl::Seconds(1);
+
 }  // namespace containerbuilder::service::limits
 
 #endif  // CONTAINERBUILDER_BASE_LIMITS_H_

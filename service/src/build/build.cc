@@ -142,6 +142,7 @@ Build::Build(storage::v1::BuildRecord record, AdmittedSpec spec,
              std::shared_ptr<Journal> journal, std::string folder,
              Surroundings surroundings)
     : name_(record.build().name()),
+      requester_(record.build().requester()),
       spec_(std::move(spec)),
       journal_(std::move(journal)),
       folder_(std::move(folder)),

@@ -97,6 +97,7 @@ class Build final : public ProcessListener,
 
   // `builds/{id}`.
   const std::string& name() const { return name_; }
+  const std::string& requester() const { return requester_; }
   const std::shared_ptr<Journal>& journal() const { return journal_; }
 
   // Order of arrival among all builds.
@@ -175,6 +176,7 @@ class Build final : public ProcessListener,
   void Finish(v1::Build::State state, std::optional<v1::BuildFailure> failure);
 
   const std::string name_;
+  const std::string requester_;
   const AdmittedSpec spec_;
   const std::shared_ptr<Journal> journal_;
   const std::string folder_;

@@ -141,7 +141,7 @@ absl::StatusOr<ListQuery> ReadListQuery(const v1::ListBuildsRequest& request,
       query.created_before,
       ReadTime(request.create_time_before(), request.has_create_time_before(),
                "create_time_before"));
-  if (!caller.admin) query.requester = caller.name;
+  if (!caller.is_admin()) query.requester = caller.name;
   if (!request.page_token().empty()) {
     CONTAINERBUILDER_ASSIGN_OR_RETURN(query.before_arrival,
                                       ParsePageToken(request, caller.name));
@@ -150,7 +150,7 @@ absl::StatusOr<ListQuery> ReadListQuery(const v1::ListBuildsRequest& request,
 }
 
 bool MaySee(const v1::Build& build, const Caller& caller) {
-  return caller.admin || build.requester() == caller.name;
+  return caller.is_admin() || build.requester() == caller.name;
 }
 
 }  // namespace
@@ -251,6 +251,7 @@ absl::Status Engine::Check(const EngineOptions& options) {
   } bounds[] = {
       {"max_running_builds", options.max_running_builds >= 0},
       {"max_queued_builds", options.max_queued_builds >= 0},
+      {"max_builds_per_caller", options.max_builds_per_caller >= 0},
       {"drain_timeout", options.drain_timeout >= absl::ZeroDuration()},
       {"retain_age", options.retain_age >= absl::ZeroDuration()},
       {"retain_builds", options.retain_builds >= 0},
@@ -268,8 +269,8 @@ absl::Status Engine::Check(const EngineOptions& options) {
 }
 
 Engine::Bounds Engine::BoundsOf(const EngineOptions& options) {
-  return {options.drain_timeout, options.retain_age, options.retain_builds,
-          options.retain_bytes};
+  return {options.max_builds_per_caller, options.drain_timeout,
+          options.retain_age, options.retain_builds, options.retain_bytes};
 }
 
 void Engine::SetBounds(const EngineOptions& options) {
@@ -420,6 +421,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   record.set_request_id(request.request_id);
   record.set_request_sha256(sha256);
   record.set_trusted_caller(caller.trusted);
+  record.set_admin_caller(caller.is_admin());
   record.set_has_secrets(HasSecrets(spec.spec()) ||
                          !google::protobuf::util::MessageDifferencer::Equals(
                              build.spec(), spec.spec()));
@@ -434,6 +436,9 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
     if (draining_) return errors::Draining();
     if (scheduler_.full()) {
       return errors::QueueFull(scheduler_.max_queued());
+    }
+    if (HasAllBuildsOf(caller)) {
+      return errors::TooManyBuilds(bounds_.max_builds_per_caller);
     }
   }
   const int priority = spec.policy().priority();
@@ -453,6 +458,15 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   // There, so that no older positions come after newer ones.
   starter_.Post([this, made] { TellPosition(made); });
   return admission;
+}
+
+bool Engine::HasAllBuildsOf(const Caller& caller) const {
+  if (caller.is_admin() || bounds_.max_builds_per_caller == 0) return false;
+  const auto is_his = [this, &caller](const auto& live) {
+    return live.second->requester() == caller.name &&
+           scheduler_.Contains(live.first);
+  };
+  return absl::c_count_if(live_, is_his) >= bounds_.max_builds_per_caller;
 }
 
 absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,

@@ -184,6 +184,9 @@ class Engine {
   Journal::Options JournalOptions();
   // For another build.
   bool HasRoom();
+  // As many builds of his run and wait as one caller may have.
+  bool HasAllBuildsOf(const Caller& caller) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // --- Running
   void Enqueue(const std::shared_ptr<Build>& build, int priority,
@@ -221,6 +224,7 @@ class Engine {
 
   // What SetBounds changes, but for the scheduler's.
   struct Bounds {
+    int max_builds_per_caller;
     absl::Duration drain_timeout;
     absl::Duration retain_age;
     std::int64_t retain_builds;

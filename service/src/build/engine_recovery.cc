@@ -30,7 +30,7 @@ using storage::v1::BuildRecord;
 // The same caller, as far as the service may still know him.
 Caller CallerOf(const BuildRecord& record) {
   return {record.build().requester(), record.trusted_caller(),
-          record.trusted_caller()};
+          record.admin_caller() ? Role::kAdmin : Role::kBuilder};
 }
 
 v1::BuildFailure Failure(absl::string_view reason, absl::string_view message,

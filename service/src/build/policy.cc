@@ -73,7 +73,7 @@ void CheckPolicy(const v1::BuildPolicy& policy, const Caller& caller,
         "--allow_secrets_in_output set",
         "--allow_secrets_in_output"));
   }
-  if (policy.priority() > 0 && !caller.admin) {
+  if (policy.priority() > 0 && !caller.is_admin()) {
     violations.Add(errors::OptionNotAllowed(
         "policy.priority", "only admins may go before others; send 0 or less",
         ""));

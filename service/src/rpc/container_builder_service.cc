@@ -1,9 +1,10 @@
 #include "rpc/container_builder_service.h"
 
 #include <memory>
+#include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
@@ -12,6 +13,7 @@
 #include "rpc/cancel_reactor.h"
 #include "rpc/grpc_status.h"
 #include "rpc/watch_reactor.h"
+#include "spdlog/logger.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -44,26 +46,46 @@ absl::StatusOr<absl::Duration> HeartbeatInterval(
   return interval;
 }
 
+absl::string_view RoleName(Role role) {
+  switch (role) {
+    case Role::kViewer:
+      return "viewer";
+    case Role::kBuilder:
+      return "builder";
+    case Role::kAdmin:
+      return "admin";
+  }
+  return "";
+}
+
+// `ipv4:127.0.0.1` of `ipv4:127.0.0.1:5000`.
+std::string PeerHost(const std::string& peer) {
+  return peer.substr(0, peer.rfind(':'));
+}
+
 }  // namespace
 
-ContainerBuilderService::ContainerBuilderService(Options options,
-                                                 Engine* engine,
-                                                 Executor* requests,
-                                                 Executor* admissions,
-                                                 Executor* streams)
+ContainerBuilderService::ContainerBuilderService(
+    Options options, Engine* engine, const Authenticator* authenticator,
+    RateLimiter* rate_limiter, Executor* requests, Executor* admissions,
+    Executor* streams)
     : options_(std::move(options)),
       engine_(engine),
+      authenticator_(authenticator),
+      rate_limiter_(rate_limiter),
+      refusals_(limits::kRefusalLogInterval),
       requests_(requests),
       admissions_(admissions),
       streams_(streams) {}
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Health(
-    grpc::CallbackServerContext* context, const v1::HealthRequest* /*request*/,
+    grpc::CallbackServerContext* context, const v1::HealthRequest* request,
     v1::HealthResponse* response) {
-  return Answer(context, [this, response](const Caller&) {
-    *response = engine_->Health(limits::kHealthFreshness);
-    return absl::OkStatus();
-  });
+  return Answer(context, Role::kViewer, *request,
+                [this, response](const Caller&) {
+                  *response = engine_->Health(limits::kHealthFreshness);
+                  return absl::OkStatus();
+                });
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
@@ -71,7 +93,8 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
     const v1::ConstructArgsRequest* request,
     v1::ConstructArgsResponse* response) {
   return Answer(
-      context, [this, request, response](const Caller& caller) -> absl::Status {
+      context, Role::kViewer, *request,
+      [this, request, response](const Caller& caller) -> absl::Status {
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
             *response, engine_->ConstructArgs(request->options(), caller));
         return absl::OkStatus();
@@ -80,22 +103,26 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
+  absl::StatusOr<Caller> caller =
+      Admit(*context, Role::kBuilder, bytes->Length());
+  if (!caller.ok()) return WatchReactor::Fail(caller.status());
   const auto request = Parse<v1::BuildRequest>(*bytes);
   if (!request.ok()) return WatchReactor::Fail(request.status());
-  const Caller caller = CallerOf(*context);
   return WatchReactor::Start(
       {.heartbeat_interval = options_.heartbeat_interval},
-      [this, request = *request, caller] {
+      [this, request = *request, caller = *caller] {
         return engine_->StartBuild(*request, caller);
       },
-      AdmissionsOf(caller), streams_, options_.now);
+      AdmissionsOf(*caller), streams_, options_.now);
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
     grpc::CallbackServerContext* context, const v1::CreateBuildRequest* request,
     v1::CreateBuildResponse* response) {
-  const Caller caller = CallerOf(*context);
-  return Answer(context, AdmissionsOf(caller), caller,
+  absl::StatusOr<Caller> caller =
+      Admit(*context, Role::kBuilder, request->ByteSizeLong());
+  Executor* const executor = caller.ok() ? AdmissionsOf(*caller) : requests_;
+  return Answer(context, std::move(caller), executor,
                 [this, request, response](const Caller& asker) -> absl::Status {
                   CONTAINERBUILDER_ASSIGN_OR_RETURN(
                       *response->mutable_build(),
@@ -106,6 +133,9 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
+  absl::StatusOr<Caller> caller =
+      Admit(*context, Role::kViewer, bytes->Length());
+  if (!caller.ok()) return WatchReactor::Fail(caller.status());
   const auto request = Parse<v1::WatchBuildRequest>(*bytes);
   if (!request.ok()) return WatchReactor::Fail(request.status());
   const absl::StatusOr<absl::Duration> heartbeat_interval = HeartbeatInterval(
@@ -116,7 +146,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
   return WatchReactor::Start(
       {.heartbeat_interval = *heartbeat_interval,
        .no_follow = (*request)->no_follow()},
-      [this, request = *request, caller = CallerOf(*context)] {
+      [this, request = *request, caller = *std::move(caller)] {
         return engine_->WatchBuild(request->name(), request->after_sequence(),
                                    caller);
       },
@@ -127,7 +157,8 @@ grpc::ServerUnaryReactor* ContainerBuilderService::GetBuild(
     grpc::CallbackServerContext* context, const v1::GetBuildRequest* request,
     v1::GetBuildResponse* response) {
   return Answer(
-      context, [this, request, response](const Caller& caller) -> absl::Status {
+      context, Role::kViewer, *request,
+      [this, request, response](const Caller& caller) -> absl::Status {
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
             *response->mutable_build(),
             engine_->GetBuild(request->name(), caller));
@@ -139,7 +170,8 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ListBuilds(
     grpc::CallbackServerContext* context, const v1::ListBuildsRequest* request,
     v1::ListBuildsResponse* response) {
   return Answer(
-      context, [this, request, response](const Caller& caller) -> absl::Status {
+      context, Role::kViewer, *request,
+      [this, request, response](const Caller& caller) -> absl::Status {
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
             *response, engine_->ListBuilds(*request, caller));
         return absl::OkStatus();
@@ -151,8 +183,10 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CancelBuild(
     v1::CancelBuildResponse* response) {
   return CancelReactor::Start(
       [this, name = request->name(),
-       caller = CallerOf(*context)](CancelReactor::OnEnd on_end) {
-        return engine_->CancelBuild(name, caller, std::move(on_end));
+       caller = Admit(*context, Role::kBuilder, request->ByteSizeLong())](
+          CancelReactor::OnEnd on_end) {
+        if (!caller.ok()) return caller.status();
+        return engine_->CancelBuild(name, *caller, std::move(on_end));
       },
       response, requests_);
 }
@@ -160,9 +194,10 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CancelBuild(
 grpc::ServerUnaryReactor* ContainerBuilderService::DeleteBuild(
     grpc::CallbackServerContext* context, const v1::DeleteBuildRequest* request,
     v1::DeleteBuildResponse* /*response*/) {
-  return Answer(context, [this, request](const Caller& caller) {
-    return engine_->DeleteBuild(request->name(), caller);
-  });
+  return Answer(context, Role::kBuilder, *request,
+                [this, request](const Caller& caller) {
+                  return engine_->DeleteBuild(request->name(), caller);
+                });
 }
 
 Executor* ContainerBuilderService::AdmissionsOf(const Caller& caller) const {
@@ -172,29 +207,54 @@ Executor* ContainerBuilderService::AdmissionsOf(const Caller& caller) const {
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
-    grpc::CallbackServerContext* context, Executor* executor, Caller caller,
-    std::function<absl::Status(const Caller&)> work) {
+    grpc::CallbackServerContext* context, absl::StatusOr<Caller> caller,
+    Executor* executor, std::function<absl::Status(const Caller&)> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (!caller.ok()) {
+    reactor->Finish(ToGrpcStatus(caller.status()));
+    return reactor;
+  }
   // gRPC keeps request and response until OnDone.
-  executor->Post([reactor, work = std::move(work), caller = std::move(caller)] {
-    reactor->Finish(ToGrpcStatus(work(caller)));
-  });
+  executor->Post(
+      [reactor, work = std::move(work), caller = *std::move(caller)] {
+        reactor->Finish(ToGrpcStatus(work(caller)));
+      });
   return reactor;
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
-    grpc::CallbackServerContext* context,
+    grpc::CallbackServerContext* context, Role least,
+    const google::protobuf::Message& request,
     std::function<absl::Status(const Caller&)> work) {
-  return Answer(context, requests_, CallerOf(*context), std::move(work));
+  return Answer(context, Admit(*context, least, request.ByteSizeLong()),
+                requests_, std::move(work));
 }
 
-Caller ContainerBuilderService::CallerOf(
-    const grpc::CallbackServerContext& context) const {
-  // The socket's mode is what tells its callers apart: gRPC 1.51 gives no uid
-  // for them.
-  const bool local =
-      options_.trust_local && absl::StartsWith(context.peer(), "unix:");
-  return local ? Caller::Local() : Caller{"anonymous"};
+absl::StatusOr<Caller> ContainerBuilderService::Admit(
+    const grpc::CallbackServerContext& context, Role least,
+    std::size_t request_bytes) {
+  absl::StatusOr<Caller> caller =
+      authenticator_->Authenticate(CredentialsOf(context));
+  if (caller.ok() && !caller->trusted) {
+    const absl::Duration wait = rate_limiter_->Take(
+        caller->name == Authenticator::kAnonymous ? PeerHost(context.peer())
+                                                  : caller->name,
+        options_.now());
+    if (wait > absl::ZeroDuration()) caller = errors::TooManyCalls(wait);
+  }
+  if (caller.ok() && caller->role < least) {
+    caller = errors::RoleRequired(RoleName(least));
+  }
+  if (caller.ok()) {
+    options_.on_call(context.peer(), static_cast<std::int64_t>(request_bytes));
+  } else if (options_.logger != nullptr) {
+    if (const auto left_out = refusals_.Admit(options_.now())) {
+      options_.logger->warn(
+          "refused a call from {}: {} ({} more since the last such line)",
+          context.peer(), std::string(caller.status().message()), *left_out);
+    }
+  }
+  return caller;
 }
 
 }  // namespace containerbuilder::service

@@ -1,7 +1,11 @@
 #ifndef CONTAINERBUILDER_RPC_CONTAINER_BUILDER_SERVICE_H_
 #define CONTAINERBUILDER_RPC_CONTAINER_BUILDER_SERVICE_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -9,27 +13,39 @@
 #include "build/engine.h"
 #include "containerbuilder/v1/container_builder.grpc.pb.h"
 #include "grpcpp/support/byte_buffer.h"
+#include "rpc/authenticator.h"
+#include "rpc/log_throttle.h"
+#include "rpc/rate_limiter.h"
+
+namespace spdlog {
+class logger;
+}  // namespace spdlog
 
 namespace containerbuilder::service {
 
-// The RPCs: converts between gRPC and the engine, and nothing else. What it
-// does not override, gRPC answers UNIMPLEMENTED. The two that stream events
-// write bytes that are serialized already.
+// The RPCs: knows who calls and whether he may, and converts between gRPC and
+// the engine; nothing else. What it does not override, gRPC answers
+// UNIMPLEMENTED. The two that stream events write bytes that are serialized
+// already.
 class ContainerBuilderService final
     : public v1::ContainerBuilder::WithRawCallbackMethod_Build<
           v1::ContainerBuilder::WithRawCallbackMethod_WatchBuild<
               v1::ContainerBuilder::CallbackService>> {
  public:
   struct Options {
-    // Callers on the unix socket may name any path and option.
-    bool trust_local = true;
     absl::Duration heartbeat_interval = absl::Seconds(15);
     std::function<absl::Time()> now = absl::Now;
+    std::shared_ptr<spdlog::logger> logger;
+    // Told of each call that is let in: from where (as gRPC names it) and how
+    // many bytes.
+    std::function<void(const std::string& peer, std::int64_t bytes)> on_call;
   };
 
   // All must outlive it. Work that may block runs on `requests`, admissions
   // that copy whole contexts on `admissions`, what feeds streams on `streams`.
-  ContainerBuilderService(Options options, Engine* engine, Executor* requests,
+  ContainerBuilderService(Options options, Engine* engine,
+                          const Authenticator* authenticator,
+                          RateLimiter* rate_limiter, Executor* requests,
                           Executor* admissions, Executor* streams);
 
   grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context,
@@ -66,19 +82,27 @@ class ContainerBuilderService final
       v1::DeleteBuildResponse* response) override;
 
  private:
-  Caller CallerOf(const grpc::CallbackServerContext& context) const;
-  // What a caller is admitted on.
+  // Who calls, if he may do what takes at least this role, now.
+  absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context,
+                               Role least, std::size_t request_bytes);
+  // What a caller's builds are admitted on.
   Executor* AdmissionsOf(const Caller& caller) const;
-  // Runs `work` on `executor` and finishes the call with its status.
+  // Runs `work` on `executor` and finishes the call with its status, or with
+  // the caller's.
   static grpc::ServerUnaryReactor* Answer(
-      grpc::CallbackServerContext* context, Executor* executor, Caller caller,
-      std::function<absl::Status(const Caller&)> work);
+      grpc::CallbackServerContext* context, absl::StatusOr<Caller> caller,
+      Executor* executor, std::function<absl::Status(const Caller&)> work);
+  // On requests_, if the caller has at least this role.
   grpc::ServerUnaryReactor* Answer(
-      grpc::CallbackServerContext* context,
+      grpc::CallbackServerContext* context, Role least,
+      const google::protobuf::Message& request,
       std::function<absl::Status(const Caller&)> work);
 
   const Options options_;
   Engine* const engine_;
+  const Authenticator* const authenticator_;
+  RateLimiter* const rate_limiter_;
+  LogThrottle refusals_;
   Executor* const requests_;
   Executor* const admissions_;
   Executor* const streams_;

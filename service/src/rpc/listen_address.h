@@ -1,32 +1,59 @@
 #ifndef CONTAINERBUILDER_RPC_LISTEN_ADDRESS_H_
 #define CONTAINERBUILDER_RPC_LISTEN_ADDRESS_H_
 
-#include <string>
+#include <sys/types.h>
 
-#include "absl/status/status.h"
+#include <string>
+#include <vector>
+
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "process/processes.h"
 
 namespace containerbuilder::service {
 
 // One address of ServerOptions.listen.
 struct ListenAddress {
+  std::string setting;      // as messages have it: `--listen=ADDRESS`
   std::string socket_path;  // of a unix socket; empty for TCP
   std::string host;         // of TCP, as written
   int port = 0;
   bool loopback = false;
 
-  // As gRPC takes it.
-  std::string Target() const;
+  bool is_unix() const { return !socket_path.empty(); }
 };
 
 // INVALID_ARGUMENT says what an address looks like.
 absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 
-// Makes the socket's folder, mode 0700, where it is missing, and removes a
-// socket that nobody listens on. gRPC would take a live one away silently:
-// ALREADY_EXISTS instead.
-absl::Status PrepareSocket(const std::string& socket_path);
+// The sockets that listen at an address; more than one where a host's name has
+// several addresses. Takes the file of a unix socket away at its end.
+class BoundAddress {
+ public:
+  // A unix socket is made with mode 0600, its folder, where it is missing, with
+  // 0700. One that nobody listens on is replaced. A port or socket that another
+  // program listens on is ALREADY_EXISTS: nothing is shared.
+  static absl::StatusOr<BoundAddress> Bind(const ListenAddress& address);
+  BoundAddress(BoundAddress&& other) noexcept;
+  BoundAddress& operator=(BoundAddress&&) = delete;
+  ~BoundAddress();
+
+  // As ServerOptions.listen has it, with the real port.
+  const std::string& address() const { return address_; }
+  // Non-blocking, and listening.
+  const std::vector<FileDescriptor>& sockets() const { return sockets_; }
+
+ private:
+  BoundAddress() = default;
+  absl::Status BindUnix(const std::string& path, const std::string& setting);
+  absl::Status BindTcp(const ListenAddress& address);
+
+  std::string address_;
+  std::vector<FileDescriptor> sockets_;
+  std::string socket_path_;  // to take away, while the file is this one
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
 
 }  // namespace containerbuilder::service
 

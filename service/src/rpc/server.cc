@@ -1,11 +1,10 @@
 #include "containerbuilder/service/server.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +13,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "base/executor.h"
 #include "base/limits.h"
@@ -21,11 +21,16 @@
 #include "build/engine.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/resource_quota.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "rpc/acceptor.h"
+#include "rpc/authenticator.h"
 #include "rpc/container_builder_service.h"
 #include "rpc/listen_address.h"
+#include "rpc/rate_limiter.h"
+#include "rpc/tls_certificates.h"
 #include "spdlog/logger.h"
 
 namespace containerbuilder::service {
@@ -40,14 +45,30 @@ constexpr int kStreamThreads = 4;
 // would only share a disk.
 constexpr int kAdmissionThreads = 4;
 
-// A client that vanished without a word is noticed after the sum of the two.
-constexpr absl::Duration kKeepaliveTime = absl::Seconds(20);
-constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(20);
-// Pings that clients may send; more often is abuse.
-constexpr absl::Duration kMinPingInterval = absl::Seconds(10);
-
 // What callers that do not read their last events get at shutdown.
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
+
+// Strangers are let in by TLS and by name, or because the operator says so.
+absl::Status CheckMayListen(const ServerOptions& options,
+                            const ListenAddress& address) {
+  if (address.is_unix() || address.loopback || options.insecure) {
+    return absl::OkStatus();
+  }
+  if (options.tls_cert.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        address.setting,
+        ": not a loopback address, so it needs TLS: set --tls_cert and "
+        "--tls_key; or say --insecure if the network is trusted"));
+  }
+  if (options.callers_file.empty() && options.tls_client_ca.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        address.setting,
+        ": not a loopback address, and whoever reaches it could build here: "
+        "set --callers_file or --tls_client_ca; or say --insecure if the "
+        "network is trusted"));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::vector<ListenAddress>> ParseAddresses(
     const ServerOptions& options) {
@@ -58,47 +79,138 @@ absl::StatusOr<std::vector<ListenAddress>> ParseAddresses(
   for (const std::string& text : options.listen) {
     CONTAINERBUILDER_ASSIGN_OR_RETURN(ListenAddress address,
                                       ParseListenAddress(text));
-    if (address.socket_path.empty() && !address.loopback && !options.insecure) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--listen=", text,
-          ": not a loopback address, and this version has no TLS; whoever "
-          "reaches it could build here. Say --insecure if the network is "
-          "trusted"));
-    }
+    CONTAINERBUILDER_RETURN_IF_ERROR(CheckMayListen(options, address));
     addresses.push_back(std::move(address));
   }
   return addresses;
 }
 
+absl::Status CheckOptions(const ServerOptions& options) {
+  const auto wrong = [](absl::string_view what) {
+    return absl::InvalidArgumentError(what);
+  };
+  if (options.tls_cert.empty() != options.tls_key.empty()) {
+    return wrong("--tls_cert and --tls_key: set both or neither");
+  }
+  if (!options.tls_client_ca.empty() && options.tls_cert.empty()) {
+    return wrong("--tls_client_ca: needs --tls_cert and --tls_key");
+  }
+  if (options.max_calls_per_second < 0 || options.max_rpc_memory_bytes < 0 ||
+      options.max_streams_per_connection < 0) {
+    return wrong(
+        "--max_calls_per_second, --max_rpc_memory_bytes and "
+        "--max_streams_per_connection: 0 is no limit, less is nothing");
+  }
+  if (options.max_connections < 1 || options.max_connections_per_peer < 1) {
+    return wrong(
+        "--max_connections and --max_connections_per_peer: at least 1");
+  }
+  if (options.max_connection_idle < absl::Seconds(1) ||
+      options.max_connection_age < absl::Seconds(1)) {
+    return wrong(
+        "--max_connection_idle and --max_connection_age: at least 1s, or inf");
+  }
+  return absl::OkStatus();
+}
+
+Acceptor::Limits ConnectionLimits(const ServerOptions& options) {
+  return {options.max_connections, options.max_connections_per_peer};
+}
+
 void SetMilliseconds(grpc::ServerBuilder& builder, const char* argument,
                      absl::Duration duration) {
-  builder.AddChannelArgument(
-      argument, static_cast<int>(absl::ToInt64Milliseconds(duration)));
+  // INT_MAX is never.
+  builder.AddChannelArgument(argument, static_cast<int>(std::min<std::int64_t>(
+                                           absl::ToInt64Milliseconds(duration),
+                                           std::numeric_limits<int>::max())));
+}
+
+// What a connection may cost.
+void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& options) {
+  builder.SetMaxReceiveMessageSize(limits::kMaxRequestBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE,
+                             limits::kMaxMetadataBytes);
+  // A compressed request can be a thousand times larger than what was sent.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  if (options.max_streams_per_connection > 0) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                               options.max_streams_per_connection);
+  }
+  if (options.max_rpc_memory_bytes > 0) {
+    builder.SetResourceQuota(
+        grpc::ResourceQuota("container-builder")
+            .Resize(static_cast<std::size_t>(options.max_rpc_memory_bytes)));
+  }
+  SetMilliseconds(builder, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                  limits::kHandshakeTimeout);
+  SetMilliseconds(builder, GRPC_ARG_MAX_CONNECTION_IDLE_MS,
+                  options.max_connection_idle);
+  SetMilliseconds(builder, GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                  options.max_connection_age);
+  SetMilliseconds(builder, GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                  absl::InfiniteDuration());
+  SetMilliseconds(builder, GRPC_ARG_KEEPALIVE_TIME_MS, limits::kKeepaliveTime);
+  SetMilliseconds(builder, GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                  limits::kKeepaliveTimeout);
+  SetMilliseconds(builder,
+                  GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                  limits::kMinPingInterval);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
 }
 
 }  // namespace
 
 class Server::State {
  public:
-  explicit State(ServerOptions options) : options_(std::move(options)) {}
+  explicit State(ServerOptions options)
+      : options_(std::move(options)),
+        rate_limiter_(options_.max_calls_per_second) {}
 
   ~State() { Shutdown(); }
 
   absl::Status Start() {
+    CONTAINERBUILDER_RETURN_IF_ERROR(CheckOptions(options_));
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
         const std::vector<ListenAddress> addresses, ParseAddresses(options_));
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(
+        authenticator_,
+        Authenticator::Create({options_.trust_local, /*certificates=*/
+                               !options_.tls_client_ca.empty(),
+                               options_.callers_file}));
+    if (!options_.tls_cert.empty()) {
+      CONTAINERBUILDER_ASSIGN_OR_RETURN(
+          certificates_,
+          TlsCertificates::Load(
+              {options_.tls_cert, options_.tls_key, options_.tls_client_ca},
+              absl::Now()));
+      tls_ = TlsCertificates::MakeCredentials(certificates_);
+    }
+    // First of what others see: a port that is taken is told at once.
+    for (const ListenAddress& address : addresses) {
+      CONTAINERBUILDER_ASSIGN_OR_RETURN(BoundAddress bound,
+                                        BoundAddress::Bind(address));
+      addresses_.push_back(bound.address());
+      bound_.push_back(std::move(bound));
+    }
     requests_ = std::make_unique<Executor>(kRequestThreads);
     admissions_ = std::make_unique<Executor>(kAdmissionThreads);
     streams_ = std::make_unique<Executor>(kStreamThreads);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(engine_, Engine::Create(options_));
     ContainerBuilderService::Options service_options;
-    service_options.trust_local = options_.trust_local;
     service_options.heartbeat_interval = options_.heartbeat_interval;
+    service_options.logger = options_.logger;
+    service_options.on_call = [this](const std::string& peer,
+                                     std::int64_t bytes) {
+      absl::MutexLock lock(&acceptor_mutex_);
+      if (acceptor_ != nullptr) acceptor_->CountCall(peer, bytes);
+    };
     service_ = std::make_unique<ContainerBuilderService>(
-        std::move(service_options), engine_.get(), requests_.get(),
-        admissions_.get(), streams_.get());
-    CONTAINERBUILDER_RETURN_IF_ERROR(Listen(addresses));
+        std::move(service_options), engine_.get(), authenticator_.get(),
+        &rate_limiter_, requests_.get(), admissions_.get(), streams_.get());
+    CONTAINERBUILDER_RETURN_IF_ERROR(Serve(addresses));
     WatchHealth();
+    WatchFiles();
     return absl::OkStatus();
   }
 
@@ -108,21 +220,30 @@ class Server::State {
       if (shut_down_) return;
       shut_down_ = true;
       health_timer_.reset();
+      files_timer_.reset();
     }
     if (server_ != nullptr) server_->GetHealthCheckService()->Shutdown();
     if (engine_ != nullptr) engine_->Shutdown();
+    StopAccepting();
     if (server_ != nullptr) {
       server_->Shutdown(absl::ToChronoTime(absl::Now() + kShutdownTimeout));
       server_->Wait();
     }
-    for (const std::string& path : sockets_) unlink(path.c_str());
+    bound_.clear();
   }
 
   absl::Status Reload(const ServerOptions& options) {
     // All of it is checked before any of it is changed.
     CONTAINERBUILDER_RETURN_IF_ERROR(Engine::Check(options));
+    CONTAINERBUILDER_RETURN_IF_ERROR(CheckOptions(options));
     CONTAINERBUILDER_RETURN_IF_ERROR(engine_->SetPolicy(options.policy));
     engine_->SetBounds(options);
+    rate_limiter_.SetRate(options.max_calls_per_second);
+    {
+      absl::MutexLock lock(&acceptor_mutex_);
+      if (acceptor_ != nullptr) acceptor_->SetLimits(ConnectionLimits(options));
+    }
+    ReloadFiles();
     return absl::OkStatus();
   }
 
@@ -133,57 +254,55 @@ class Server::State {
   const std::vector<std::string>& addresses() const { return addresses_; }
 
  private:
-  absl::Status Listen(const std::vector<ListenAddress>& addresses) {
+  absl::Status Serve(const std::vector<ListenAddress>& addresses) {
     // Both are settings of the process in gRPC 1.51, harmless to repeat.
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
     grpc::ServerBuilder builder;
     builder.RegisterService(service_.get());
-    builder.SetMaxReceiveMessageSize(limits::kMaxRequestBytes);
-    // Without it gRPC shares a busy port with whoever has it, silently.
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    SetMilliseconds(builder, GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTime);
-    SetMilliseconds(builder, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeout);
-    SetMilliseconds(builder,
-                    GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                    kMinPingInterval);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-
-    std::vector<int> ports(addresses.size(), 0);
-    for (std::size_t i = 0; i < addresses.size(); ++i) {
-      if (!addresses[i].socket_path.empty()) {
-        CONTAINERBUILDER_RETURN_IF_ERROR(
-            PrepareSocket(addresses[i].socket_path));
-      }
-      builder.AddListeningPort(addresses[i].Target(),
-                               grpc::InsecureServerCredentials(), &ports[i]);
-    }
+    SetLimits(builder, options_);
+    const auto take_connections =
+        [&builder](std::shared_ptr<grpc::ServerCredentials> credentials) {
+          return builder.experimental().AddExternalConnectionAcceptor(
+              grpc::ServerBuilder::experimental_type::ExternalConnectionType::
+                  FROM_FD,
+              std::move(credentials));
+        };
+    plain_connections_ = take_connections(grpc::InsecureServerCredentials());
+    if (tls_ != nullptr) tls_connections_ = take_connections(tls_);
     server_ = builder.BuildAndStart();
+    if (server_ == nullptr) return absl::UnavailableError("gRPC did not start");
+
+    std::vector<Acceptor::Listener> listeners;
     for (std::size_t i = 0; i < addresses.size(); ++i) {
-      if (server_ == nullptr || ports[i] == 0) {
-        return absl::UnavailableError(
-            absl::StrCat("--listen=", options_.listen[i],
-                         ": cannot listen there; is the address in use?"));
+      const bool is_unix = addresses[i].is_unix();
+      grpc::experimental::ExternalConnectionAcceptor* connections =
+          is_unix || tls_ == nullptr ? plain_connections_.get()
+                                     : tls_connections_.get();
+      for (const FileDescriptor& socket : bound_[i].sockets()) {
+        listeners.push_back(
+            {socket.get(), is_unix, [connections](FileDescriptor connection) {
+               grpc::experimental::ExternalConnectionAcceptor::
+                   NewConnectionParameters parameters;
+               parameters.fd = connection.Release();
+               connections->HandleNewConnection(&parameters);
+             }});
       }
-      CONTAINERBUILDER_RETURN_IF_ERROR(Publish(addresses[i], ports[i]));
     }
+    absl::MutexLock lock(&acceptor_mutex_);
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(
+        acceptor_,
+        Acceptor::Start(std::move(listeners), ConnectionLimits(options_),
+                        options_.logger));
     return absl::OkStatus();
   }
 
-  // Writes down where a bound address is.
-  absl::Status Publish(const ListenAddress& address, int port) {
-    if (address.socket_path.empty()) {
-      addresses_.push_back(absl::StrCat(address.host, ":", port));
-      return absl::OkStatus();
-    }
-    sockets_.push_back(address.socket_path);
-    // Its folder or the program's umask keep others out until here.
-    if (chmod(address.socket_path.c_str(), 0600) != 0) {
-      return absl::ErrnoToStatus(errno, address.socket_path);
-    }
-    addresses_.push_back(absl::StrCat("unix://", address.socket_path));
-    return absl::OkStatus();
+  // Calls go on until gRPC's own shutdown.
+  void StopAccepting() {
+    std::unique_ptr<Acceptor> stopped;
+    absl::MutexLock lock(&acceptor_mutex_);
+    stopped = std::move(acceptor_);
   }
 
   // Brings grpc.health.v1 up to date, now and every health_interval.
@@ -211,22 +330,70 @@ class Server::State {
     });
   }
 
+  // Takes over certificates and callers that have changed, now and every
+  // limits::kFileInterval.
+  void WatchFiles() {
+    ReloadFiles();
+    absl::MutexLock lock(&mutex_);
+    if (shut_down_) return;
+    files_timer_ = streams_->After(limits::kFileInterval, [this] {
+      requests_->Post([this] { WatchFiles(); });
+    });
+  }
+
+  void ReloadFiles() {
+    absl::MutexLock lock(&files_mutex_);
+    Tell(authenticator_->Reload(), "the callers", callers_error_);
+    if (certificates_ != nullptr) {
+      Tell(certificates_->Reload(absl::Now()), "the certificates",
+           certificates_error_);
+    }
+  }
+
+  // Logs how a file was read again, an error that goes on only once.
+  void Tell(const absl::StatusOr<bool>& reloaded, absl::string_view what,
+            std::string& last_error) {
+    const std::string error(reloaded.status().message());
+    if (options_.logger != nullptr) {
+      if (!error.empty() && error != last_error) {
+        options_.logger->error("{} stay as they were: {}", std::string(what),
+                               error);
+      } else if (reloaded.ok() && *reloaded) {
+        options_.logger->info("{} were read again", std::string(what));
+      }
+    }
+    last_error = error;
+  }
+
   const ServerOptions options_;
   std::vector<std::string> addresses_;
-  std::vector<std::string> sockets_;
 
   absl::Mutex mutex_;
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<bool> serving_ ABSL_GUARDED_BY(mutex_);  // last told
   Executor::Timer health_timer_ ABSL_GUARDED_BY(mutex_);
+  Executor::Timer files_timer_ ABSL_GUARDED_BY(mutex_);
+
+  absl::Mutex files_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  std::string callers_error_ ABSL_GUARDED_BY(files_mutex_);  // last told
+  std::string certificates_error_ ABSL_GUARDED_BY(files_mutex_);
 
   // In the order of dependence: each uses those above it until it is gone.
+  RateLimiter rate_limiter_;
+  std::unique_ptr<Authenticator> authenticator_;
+  std::shared_ptr<TlsCertificates> certificates_;  // null without TLS
+  std::shared_ptr<grpc::ServerCredentials> tls_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Executor> streams_;
   std::unique_ptr<Executor> requests_;
   std::unique_ptr<Executor> admissions_;
   std::unique_ptr<ContainerBuilderService> service_;
+  std::vector<BoundAddress> bound_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>
+      plain_connections_, tls_connections_;
   std::unique_ptr<grpc::Server> server_;
+  absl::Mutex acceptor_mutex_;
+  std::unique_ptr<Acceptor> acceptor_ ABSL_GUARDED_BY(acceptor_mutex_);
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {

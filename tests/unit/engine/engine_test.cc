@@ -51,7 +51,7 @@ constexpr char kHelp[] =
     "      --cache-to stringArray     Cache export destinations\n"
     "  -t, --tag stringArray          Name and optionally a tag\n";
 
-const Caller kLocal = {"local", /*trusted=*/true, /*admin=*/true};
+const Caller kLocal = Caller::Local();
 const Caller kAnonymous = {"anonymous"};
 
 // Clocks and a disk that the test sets.

@@ -1,6 +1,7 @@
 #include "rpc/listen_address.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@ TEST(ListenAddressTest, ReadsSockets) {
     absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
     ASSERT_THAT(address, IsOk());
     EXPECT_EQ(address->socket_path, "/run/a.sock");
-    EXPECT_EQ(address->Target(), "unix:/run/a.sock");
+    EXPECT_TRUE(address->is_unix());
   }
 }
 
@@ -34,10 +35,10 @@ TEST(ListenAddressTest, KnowsLoopback) {
     absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
     ASSERT_THAT(address, IsOk()) << text;
     EXPECT_TRUE(address->loopback) << text;
-    EXPECT_EQ(address->Target(), text);
+    EXPECT_FALSE(address->is_unix());
   }
-  for (const char* text :
-       {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "host:1", "localhost.example:1"}) {
+  for (const char* text : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "host:1",
+                           "localhost.example:1", "127.example:1"}) {
     absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
     ASSERT_THAT(address, IsOk()) << text;
     EXPECT_FALSE(address->loopback) << text;
@@ -56,50 +57,97 @@ TEST(ListenAddressTest, RefusesWhatIsNone) {
   }
 }
 
-class PrepareSocketTest : public testing::Test {
+class BindTest : public testing::Test {
  protected:
-  // A bound socket; listening if asked for. Closed by the caller.
-  int Bind(bool listening) const {
-    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  absl::StatusOr<BoundAddress> Bind() const {
+    return BindTo("unix://" + path_);
+  }
+  static absl::StatusOr<BoundAddress> BindTo(const std::string& text) {
+    return BoundAddress::Bind(*ParseListenAddress(text));
+  }
+  // A socket whose server is dead.
+  void LeaveSocket() const {
+    const FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM, 0));
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, path_.c_str(), sizeof(address.sun_path) - 1);
-    EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)),
-              0);
-    EXPECT_EQ(listening ? listen(fd, 1) : 0, 0);
-    return fd;
+    ASSERT_EQ(
+        bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)),
+        0);
   }
 
   const TempDir folder_;
   const std::string path_ = folder_.Path("s/a.sock");
 };
 
-TEST_F(PrepareSocketTest, MakesThePrivateFolder) {
-  ASSERT_THAT(PrepareSocket(path_), IsOk());
+TEST_F(BindTest, MakesAPrivateSocketInAPrivateFolder) {
+  const mode_t before = umask(0);
+  const absl::StatusOr<BoundAddress> bound = Bind();
+  umask(before);
+  ASSERT_THAT(bound, IsOk());
+  EXPECT_EQ(bound->address(), "unix://" + path_);
+  using std::filesystem::perms;
   EXPECT_EQ(std::filesystem::status(folder_.Path("s")).permissions(),
-            std::filesystem::perms::owner_all);
+            perms::owner_all);
+  EXPECT_EQ(std::filesystem::status(path_).permissions(),
+            perms::owner_read | perms::owner_write);
 }
 
-TEST_F(PrepareSocketTest, TakesTheSocketOfADeadServer) {
-  ASSERT_THAT(PrepareSocket(path_), IsOk());
-  close(Bind(true));
-  ASSERT_THAT(PrepareSocket(path_), IsOk());
+TEST_F(BindTest, TakesTheSocketOfADeadServer) {
+  std::filesystem::create_directory(folder_.Path("s"));
+  LeaveSocket();
+  EXPECT_THAT(Bind(), IsOk());
+}
+
+TEST_F(BindTest, LeavesTheSocketOfALiveOne) {
+  const absl::StatusOr<BoundAddress> bound = Bind();
+  ASSERT_THAT(bound, IsOk());
+  EXPECT_THAT(Bind(), StatusIs(absl::StatusCode::kAlreadyExists,
+                               testing::HasSubstr("in use")));
+  EXPECT_TRUE(std::filesystem::exists(path_));
+}
+
+TEST_F(BindTest, TakesItsOwnSocketAwayAndNoOther) {
+  {
+    const absl::StatusOr<BoundAddress> bound = Bind();
+    ASSERT_THAT(bound, IsOk());
+    std::filesystem::rename(path_, folder_.Path("kept"));
+    LeaveSocket();
+  }
+  EXPECT_TRUE(std::filesystem::exists(path_));
+  std::filesystem::remove(path_);
+  {
+    const absl::StatusOr<BoundAddress> bound = Bind();
+    ASSERT_THAT(bound, IsOk());
+  }
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
-TEST_F(PrepareSocketTest, LeavesTheSocketOfALiveOne) {
-  ASSERT_THAT(PrepareSocket(path_), IsOk());
-  const int fd = Bind(true);
-  EXPECT_THAT(PrepareSocket(path_), StatusIs(absl::StatusCode::kAlreadyExists,
-                                             testing::HasSubstr("in use")));
-  EXPECT_TRUE(std::filesystem::exists(path_));
-  close(fd);
+TEST_F(BindTest, LeavesWhatIsNoSocket) {
+  folder_.WriteFile("s/a.sock", "mine");
+  EXPECT_THAT(Bind(), StatusIs(absl::StatusCode::kAlreadyExists));
+  std::filesystem::remove(path_);
+  folder_.WriteFile("s/other", "mine");
+  std::filesystem::create_symlink(folder_.Path("s/other"), path_);
+  EXPECT_THAT(Bind(), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_TRUE(std::filesystem::is_symlink(path_));
 }
 
-TEST_F(PrepareSocketTest, LeavesWhatIsNoSocket) {
-  folder_.WriteFile("s/a.sock", "mine");
-  EXPECT_THAT(PrepareSocket(path_), StatusIs(absl::StatusCode::kAlreadyExists));
-  EXPECT_TRUE(std::filesystem::exists(path_));
+TEST_F(BindTest, SharesNoPort) {
+  const absl::StatusOr<BoundAddress> bound = BindTo("127.0.0.1:0");
+  ASSERT_THAT(bound, IsOk());
+  EXPECT_NE(ParseListenAddress(bound->address())->port, 0);
+  EXPECT_THAT(
+      BindTo(bound->address()),
+      StatusIs(absl::StatusCode::kAlreadyExists, testing::HasSubstr("in use")));
+}
+
+TEST_F(BindTest, TakesEachAddressOfAName) {
+  const absl::StatusOr<BoundAddress> bound = BindTo("localhost:0");
+  ASSERT_THAT(bound, IsOk());
+  EXPECT_GE(bound->sockets().size(), 1);
+  EXPECT_THAT(BindTo("no.such.host.invalid:0"),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 }  // namespace

@@ -10,10 +10,32 @@
 
 namespace containerbuilder::client {
 
+// TLS, with the service's certificate checked against its address. Files are
+// PEM, read when the client is made; where one cannot be read, every call fails
+// with INVALID_ARGUMENT.
+struct TlsOptions {
+  // Authorities, one of which must have signed the service's certificate;
+  // empty: the machine's own.
+  std::string ca_file;
+  // The client's certificate and its key, where the service asks for one.
+  std::string cert_file;
+  std::string key_file;
+  // The name that the service's certificate must have; empty: that of the
+  // address.
+  std::string server_name;
+};
+
 // How to reach a service.
 struct ClientOptions {
   // `unix:///path/to.sock`, `unix:path` or `host:port`.
   std::string address = "unix:///run/container-builder/container-builder.sock";
+  // How to know the service, and to be known to it; see TlsOptions. Unset: in
+  // the clear.
+  std::optional<TlsOptions> tls = std::nullopt;
+  // Sent with each call as `authorization: Bearer TOKEN`. Only over TLS, a unix
+  // socket or to a loopback address: calls to others fail with
+  // INVALID_ARGUMENT, and the token is not sent.
+  std::string token = "";
   // Per call that answers once, all of its tries included. Streams have no
   // deadline of their own: use BuildPolicy.timeout for that.
   absl::Duration timeout = absl::Seconds(30);

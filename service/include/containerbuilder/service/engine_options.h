@@ -38,6 +38,9 @@ struct EngineOptions {
   // 0 running: as many as the machine has cores.
   int max_running_builds = 0;
   int max_queued_builds = 1000;
+  // Of those, how many one caller may have who is no admin, so that the others
+  // get their turn; 0: as many as there is room for.
+  int max_builds_per_caller = 100;
   // How long builds may go on after Shutdown was called.
   absl::Duration drain_timeout = absl::Seconds(30);
   // Ended builds are forgotten with their logs, oldest first, when they are

@@ -35,8 +35,12 @@ class Server {
   // Takes over what may change while the server runs; the other options stay
   // as they are, whatever these say:
   //
-  //   max_running_builds, max_queued_builds, drain_timeout: from now on
+  //   max_running_builds, max_queued_builds, max_builds_per_caller,
+  //   max_calls_per_second, drain_timeout: from now on
+  //   max_connections, max_connections_per_peer: for new connections
   //   retain_age, retain_builds, retain_bytes: at the next retention_interval
+  //   what the files hold that tls_cert, tls_key, tls_client_ca and
+  //   callers_file name (which is also looked at every second)
   //
   // INVALID_ARGUMENT names the option that is wrong, and nothing has changed.
   absl::Status Reload(const ServerOptions& options);

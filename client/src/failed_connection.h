@@ -1,0 +1,73 @@
+#ifndef CONTAINERBUILDER_CLIENT_FAILED_CONNECTION_H_
+#define CONTAINERBUILDER_CLIENT_FAILED_CONNECTION_H_
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "containerbuilder/client/client.h"
+
+namespace containerbuilder::client {
+
+// One that could not be made: all calls end with the same error.
+class FailedConnection final : public Connection {
+ public:
+  explicit FailedConnection(absl::Status error) : error_(std::move(error)) {}
+
+  absl::StatusOr<v1::HealthResponse> Health(
+      const v1::HealthRequest& /*request*/) override {
+    return error_;
+  }
+  absl::StatusOr<v1::ConstructArgsResponse> ConstructArgs(
+      const v1::ConstructArgsRequest& /*request*/) override {
+    return error_;
+  }
+  std::unique_ptr<BuildEventSource> Build(
+      const v1::BuildRequest& /*request*/) override {
+    return std::make_unique<Source>(error_);
+  }
+  absl::StatusOr<v1::CreateBuildResponse> CreateBuild(
+      const v1::CreateBuildRequest& /*request*/) override {
+    return error_;
+  }
+  std::unique_ptr<BuildEventSource> WatchBuild(
+      const v1::WatchBuildRequest& /*request*/) override {
+    return std::make_unique<Source>(error_);
+  }
+  absl::StatusOr<v1::GetBuildResponse> GetBuild(
+      const v1::GetBuildRequest& /*request*/) override {
+    return error_;
+  }
+  absl::StatusOr<v1::ListBuildsResponse> ListBuilds(
+      const v1::ListBuildsRequest& /*request*/) override {
+    return error_;
+  }
+  absl::StatusOr<v1::CancelBuildResponse> CancelBuild(
+      const v1::CancelBuildRequest& /*request*/,
+      absl::Duration /*wait*/) override {
+    return error_;
+  }
+  absl::StatusOr<v1::DeleteBuildResponse> DeleteBuild(
+      const v1::DeleteBuildRequest& /*request*/) override {
+    return error_;
+  }
+
+ private:
+  class Source final : public BuildEventSource {
+   public:
+    explicit Source(absl::Status error) : error_(std::move(error)) {}
+    std::optional<v1::BuildEvent> Next() override { return std::nullopt; }
+    absl::Status Finish() override { return error_; }
+    void Cancel() override {}
+
+   private:
+    const absl::Status error_;
+  };
+
+  const absl::Status error_;
+};
+
+}  // namespace containerbuilder::client
+
+#endif  // CONTAINERBUILDER_CLIENT_FAILED_CONNECTION_H_

@@ -1,0 +1,402 @@
+#include "rpc/acceptor.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/limits.h"
+#include "base/status_macros.h"
+#include "spdlog/logger.h"
+
+namespace containerbuilder::service {
+namespace {
+
+// How long to wait where not even the spare descriptor can be had back.
+constexpr int kNoDescriptorWaitMs = 100;
+
+FileDescriptor OpenSpare() {
+  return FileDescriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+// Descriptors that connections leave to builds, which need a handful each.
+int ReservedDescriptors(int limit) {
+  return std::min(limits::kReservedDescriptors, limit / 4);
+}
+
+int DescriptorLimit() {
+  rlimit files = {};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return 1024;
+  return static_cast<int>(
+      std::min<rlim_t>(files.rlim_cur, std::numeric_limits<int>::max()));
+}
+
+// As gRPC writes it in ServerContext::peer; empty for unix.
+std::string PeerOf(const sockaddr_storage& address) {
+  std::array<char, INET6_ADDRSTRLEN> text = {};
+  if (address.ss_family == AF_INET) {
+    const auto& ip = reinterpret_cast<const sockaddr_in&>(address);
+    inet_ntop(AF_INET, &ip.sin_addr, text.data(), text.size());
+    return absl::StrCat("ipv4:", text.data(), ":", ntohs(ip.sin_port));
+  }
+  if (address.ss_family != AF_INET6) return "";
+  const auto& ip = reinterpret_cast<const sockaddr_in6&>(address);
+  if (IN6_IS_ADDR_V4MAPPED(&ip.sin6_addr)) {
+    inet_ntop(AF_INET, &ip.sin6_addr.s6_addr[12], text.data(), text.size());
+    return absl::StrCat("ipv4:", text.data(), ":", ntohs(ip.sin6_port));
+  }
+  inet_ntop(AF_INET6, &ip.sin6_addr, text.data(), text.size());
+  return absl::StrCat("ipv6:%5B", text.data(), "%5D:", ntohs(ip.sin6_port));
+}
+
+// What connections are counted by: one machine, or one network that has
+// addresses without end.
+std::string HostNameOf(const sockaddr_storage& address) {
+  const auto bytes = [](const void* data, std::size_t size) {
+    return std::string(static_cast<const char*>(data), size);
+  };
+  if (address.ss_family == AF_INET) {
+    return bytes(&reinterpret_cast<const sockaddr_in&>(address).sin_addr, 4);
+  }
+  if (address.ss_family != AF_INET6) return "";
+  const auto& ip = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&ip)) return bytes(&ip.s6_addr[12], 4);
+  return bytes(&ip, 8);
+}
+
+// An allowance after it has grown for a while.
+std::int64_t Refilled(std::int64_t allowance, absl::Duration time,
+                      std::int64_t per_second, std::int64_t most) {
+  // A clock that is set back takes nothing away.
+  const double seconds = std::max(0.0, absl::ToDoubleSeconds(time));
+  const double grown = static_cast<double>(allowance) +
+                       seconds * static_cast<double>(per_second);
+  return static_cast<std::int64_t>(std::min(grown, static_cast<double>(most)));
+}
+
+// The process behind a unix socket runs as this user or as root. The socket's
+// mode says the same; it may have been changed.
+bool IsOwnUser(const FileDescriptor& connection) {
+  ucred peer = {};
+  socklen_t size = sizeof(peer);
+  return getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) ==
+             0 &&
+         (peer.uid == 0 || peer.uid == geteuid());
+}
+
+void SetOption(const FileDescriptor& socket, int level, int name, int value) {
+  // Without it the connection works, too.
+  setsockopt(socket.get(), level, name, &value, sizeof(value));
+}
+
+// What gRPC does for connections that it accepts itself, and the kernel's own
+// look at whether the peer is still there.
+void SetTcpOptions(const FileDescriptor& connection) {
+  const int user_timeout_ms = static_cast<int>(absl::ToInt64Milliseconds(
+      limits::kKeepaliveTime + limits::kKeepaliveTimeout));
+  SetOption(connection, IPPROTO_TCP, TCP_NODELAY, 1);
+  SetOption(connection, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetOption(connection, IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout_ms);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(
+    std::vector<Listener> listeners, Limits limits,
+    std::shared_ptr<spdlog::logger> logger) {
+  auto acceptor = absl::WrapUnique(
+      new Acceptor(std::move(listeners), limits, std::move(logger)));
+  acceptor->epoll_ = FileDescriptor(epoll_create1(EPOLL_CLOEXEC));
+  acceptor->stop_ = FileDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  acceptor->spare_ = OpenSpare();
+  if (!acceptor->epoll_.valid() || !acceptor->stop_.valid() ||
+      !acceptor->spare_.valid()) {
+    return absl::ErrnoToStatus(errno, "listening");
+  }
+  for (std::size_t i = 0; i < acceptor->listeners_.size(); ++i) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        acceptor->Watch(acceptor->listeners_[i].socket, EPOLLIN, i));
+  }
+  CONTAINERBUILDER_RETURN_IF_ERROR(acceptor->Watch(
+      acceptor->stop_.get(), EPOLLIN, acceptor->listeners_.size()));
+  acceptor->thread_ = std::thread([raw = acceptor.get()] { raw->Run(); });
+  return acceptor;
+}
+
+Acceptor::Acceptor(std::vector<Listener> listeners, Limits limits,
+                   std::shared_ptr<spdlog::logger> logger)
+    : listeners_(std::move(listeners)),
+      logger_(std::move(logger)),
+      limits_(limits),
+      next_id_(listeners_.size() + 1),
+      refusals_(limits::kRefusalLogInterval),
+      floods_(limits::kRefusalLogInterval) {}
+
+Acceptor::~Acceptor() {
+  if (!thread_.joinable()) return;
+  eventfd_write(stop_.get(), 1);
+  thread_.join();
+}
+
+void Acceptor::SetLimits(Limits limits) {
+  absl::MutexLock lock(&mutex_);
+  limits_ = limits;
+}
+
+absl::Status Acceptor::Watch(int fd, std::uint32_t events, std::uint64_t id) {
+  epoll_event event = {};
+  event.events = events;
+  event.data.u64 = id;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return absl::ErrnoToStatus(errno, "epoll_ctl");
+  }
+  return absl::OkStatus();
+}
+
+void Acceptor::Run() {
+  std::array<epoll_event, 64> events = {};
+  const int interval_ms =
+      static_cast<int>(absl::ToInt64Milliseconds(limits::kFloodCheckInterval));
+  for (;;) {
+    const int count = epoll_wait(epoll_.get(), events.data(), events.size(),
+                                 tcp_connections_ > 0 ? interval_ms : -1);
+    for (int i = 0; i < count; ++i) {
+      const std::uint64_t id = events[i].data.u64;
+      if (id == listeners_.size()) return;
+      if (id < listeners_.size()) {
+        AcceptAll(listeners_[id]);
+      } else {
+        Forget(id);
+      }
+    }
+    const absl::Time now = absl::Now();
+    if (now >= floods_checked_ &&
+        now < floods_checked_ + limits::kFloodCheckInterval) {
+      continue;
+    }
+    floods_checked_ = now;
+    CheckFloods(now);
+  }
+}
+
+void Acceptor::CountCall(const std::string& peer, std::int64_t bytes) {
+  if (absl::StartsWith(peer, "unix:")) return;
+  absl::MutexLock lock(&mutex_);
+  called_[peer] += bytes + limits::kCallOverheadBytes;
+}
+
+void Acceptor::CheckFloods(absl::Time now) {
+  absl::flat_hash_map<std::string, std::int64_t> called;
+  {
+    absl::MutexLock lock(&mutex_);
+    called.swap(called_);
+  }
+  for (auto& [id, connection] : connections_) {
+    if (connection.peer.empty()) continue;
+    const auto found = called.find(connection.peer);
+    CheckFlood(connection, found == called.end() ? 0 : found->second, now);
+  }
+}
+
+void Acceptor::CheckFlood(Connection& connection, std::int64_t called,
+                          absl::Time now) {
+  tcp_info info = {};
+  socklen_t size = sizeof(info);
+  if (getsockopt(connection.watched.get(), IPPROTO_TCP, TCP_INFO, &info,
+                 &size) != 0) {
+    return;
+  }
+  const auto received = static_cast<std::int64_t>(info.tcpi_bytes_received);
+  const auto sent = static_cast<std::int64_t>(info.tcpi_bytes_acked);
+  const std::int64_t balance =
+      called + (sent - connection.sent) / 16 - (received - connection.received);
+  connection.allowance =
+      Refilled(connection.allowance + balance, now - connection.at,
+               limits::kIdleBytesPerSecond, limits::kMaxUncalledBytes);
+  connection.received = received;
+  connection.sent = sent;
+  connection.at = now;
+  Host& host = HostOf(connection.host, now);
+  host.allowance =
+      std::min(host.allowance + balance, limits::kMaxUncalledHostBytes);
+  // Others from there go on while they send nothing of this kind.
+  const bool floods =
+      connection.allowance < 0 || (host.allowance < 0 && balance < 0);
+  if (!floods) return;
+  // gRPC finds it ended, and so do we.
+  shutdown(connection.watched.get(), SHUT_RDWR);
+  const auto left_out = floods_.Admit(now);
+  if (!left_out || logger_ == nullptr) return;
+  logger_->warn(
+      "ended the connection of {}: it sent much and called nothing ({} more "
+      "since the last such line)",
+      connection.peer, *left_out);
+}
+
+void Acceptor::AcceptAll(const Listener& listener) {
+  // Not to the end: other listeners and the ends of connections wait, and
+  // epoll tells again of what is left.
+  for (int i = 0; i < 64; ++i) {
+    if (!AcceptOne(listener)) return;
+  }
+}
+
+bool Acceptor::AcceptOne(const Listener& listener) {
+  sockaddr_storage address = {};
+  socklen_t size = sizeof(address);
+  FileDescriptor connection(accept4(listener.socket,
+                                    reinterpret_cast<sockaddr*>(&address),
+                                    &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!connection.valid()) {
+    switch (errno) {
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM:
+        return ShedOne(listener);
+      case EAGAIN:
+        return false;
+      default:
+        // Of the one connection, which is gone.
+        return true;
+    }
+  }
+  std::string host = listener.is_unix ? "" : HostNameOf(address);
+  const absl::string_view refusal = Refusal(listener, connection, host);
+  if (!refusal.empty()) {
+    LogRefusal(refusal);
+    return true;
+  }
+  HandOn(listener, std::move(connection),
+         {.watched = FileDescriptor(),
+          .host = std::move(host),
+          .peer = listener.is_unix ? "" : PeerOf(address),
+          .at = absl::Now(),
+          .allowance = limits::kMaxUncalledBytes});
+  return true;
+}
+
+absl::string_view Acceptor::Refusal(const Listener& listener,
+                                    const FileDescriptor& connection,
+                                    const std::string& host) {
+  const int descriptors = DescriptorLimit();
+  // The lowest free number is given, so this one tells how many are in use.
+  if (connection.get() >= descriptors - ReservedDescriptors(descriptors)) {
+    return "few descriptors are left, which builds need";
+  }
+  if (listener.is_unix) {
+    return IsOwnUser(connection) ? ""
+                                 : "a unix socket's caller is another user";
+  }
+  absl::MutexLock lock(&mutex_);
+  if (tcp_connections_ >= limits_.max_connections) {
+    return "there are --max_connections";
+  }
+  const Host& from = HostOf(host, absl::Now());
+  if (from.connections >= limits_.max_connections_per_peer) {
+    return "its address has --max_connections_per_peer";
+  }
+  if (from.allowance < 0) return "its address sent much and called nothing";
+  return "";
+}
+
+void Acceptor::HandOn(const Listener& listener, FileDescriptor descriptor,
+                      Connection connection) {
+  connection.watched =
+      FileDescriptor(fcntl(descriptor.get(), F_DUPFD_CLOEXEC, /*at_least=*/0));
+  if (!connection.watched.valid()) return;
+  const std::uint64_t id = next_id_++;
+  // No events but the end of both directions: gRPC shuts a connection down
+  // before it closes its own descriptor.
+  if (!Watch(connection.watched.get(), EPOLLET, id).ok()) return;
+  if (!listener.is_unix) {
+    SetTcpOptions(descriptor);
+    ++tcp_connections_;
+    ++HostOf(connection.host, connection.at).connections;
+  }
+  connections_.emplace(id, std::move(connection));
+  listener.hand_over(std::move(descriptor));
+}
+
+bool Acceptor::ShedOne(const Listener& listener) {
+  spare_ = FileDescriptor();
+  FileDescriptor shed(
+      accept4(listener.socket, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  // The kernel asks for a descriptor before it looks for a connection, so there
+  // may have been none.
+  const bool any = shed.valid();
+  shed = FileDescriptor();
+  spare_ = OpenSpare();
+  if (any) LogRefusal("no descriptors or memory are left");
+  if (spare_.valid()) return any;
+  // Somebody else took the descriptor. What waits to be accepted would end the
+  // next epoll_wait at once.
+  pollfd stop = {stop_.get(), POLLIN, 0};
+  poll(&stop, 1, kNoDescriptorWaitMs);
+  return false;
+}
+
+void Acceptor::LogRefusal(absl::string_view reason) {
+  const auto left_out = refusals_.Admit(absl::Now());
+  if (!left_out || logger_ == nullptr) return;
+  logger_->warn("refused a connection: {} ({} more since the last such line)",
+                std::string(reason), *left_out);
+}
+
+Acceptor::Host& Acceptor::HostOf(const std::string& name, absl::Time now) {
+  if (hosts_.size() >= limits::kMaxRestingHosts + connections_.size()) {
+    ForgetRestedHosts(now);
+  }
+  Host& host =
+      hosts_.try_emplace(name, Host{0, now, limits::kMaxUncalledHostBytes})
+          .first->second;
+  host.allowance =
+      Refilled(host.allowance, now - host.at, limits::kIdleHostBytesPerSecond,
+               limits::kMaxUncalledHostBytes);
+  host.at = now;
+  return host;
+}
+
+void Acceptor::ForgetRestedHosts(absl::Time now) {
+  absl::erase_if(hosts_, [now](const auto& entry) {
+    const Host& host = entry.second;
+    return host.connections == 0 &&
+           Refilled(host.allowance, now - host.at,
+                    limits::kIdleHostBytesPerSecond,
+                    limits::kMaxUncalledHostBytes) >= 0;
+  });
+}
+
+void Acceptor::Forget(std::uint64_t id) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  const std::string& host = found->second.host;
+  if (!host.empty()) {
+    --tcp_connections_;
+    --hosts_[host].connections;
+  }
+  // gRPC's own descriptor may keep it in the set otherwise.
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.watched.get(), nullptr);
+  connections_.erase(found);
+}
+
+}  // namespace containerbuilder::service

@@ -1,0 +1,142 @@
+#ifndef CONTAINERBUILDER_RPC_ACCEPTOR_H_
+#define CONTAINERBUILDER_RPC_ACCEPTOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "process/processes.h"
+#include "rpc/log_throttle.h"
+
+namespace spdlog {
+class logger;
+}  // namespace spdlog
+
+namespace containerbuilder::service {
+
+// Accepts connections, on a thread of its own, and hands them on. gRPC 1.51's
+// own listeners never accept again after the process ran out of descriptors
+// once, take any number of connections from anybody, and cannot tell who is
+// behind a unix socket.
+//
+// Of each connection that was handed on it keeps a second descriptor, by which
+// it learns of its end. Connections over a limit are closed at once, and so are
+// those that would take the last descriptors: builds need some.
+//
+// Thread-safe.
+class Acceptor {
+ public:
+  struct Limits {
+    // Of TCP; unix sockets are this user's own.
+    int max_connections = 0;
+    // Of those, from one address; of IPv6, one network of 64 bits.
+    int max_connections_per_peer = 0;
+  };
+  // Takes the connection's descriptor over.
+  using HandOver = std::function<void(FileDescriptor connection)>;
+  struct Listener {
+    int socket = -1;  // non-blocking; the caller's
+    bool is_unix = false;
+    HandOver hand_over;
+  };
+
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Start(
+      std::vector<Listener> listeners, Limits limits,
+      std::shared_ptr<spdlog::logger> logger);
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+  // Stops; connections that were handed on go on.
+  ~Acceptor();
+
+  // For connections to come.
+  void SetLimits(Limits limits);
+
+  // A call came from there (as gRPC names it: `ipv4:127.0.0.1:5000`), of so
+  // many bytes: what a connection sends beside calls is a flood, and ends it.
+  void CountCall(const std::string& peer, std::int64_t bytes);
+
+ private:
+  struct Connection {
+    FileDescriptor watched;
+    // Empty for unix.
+    std::string host;  // what it is counted by
+    std::string peer;  // as gRPC names it
+    // What was seen of it last, and what it may send beside that.
+    absl::Time at;
+    std::int64_t received = 0;
+    std::int64_t sent = 0;
+    std::int64_t allowance = 0;
+  };
+
+  // Where TCP connections come from.
+  struct Host {
+    int connections = 0;
+    // As a connection's.
+    absl::Time at;
+    std::int64_t allowance = 0;
+  };
+
+  Acceptor(std::vector<Listener> listeners, Limits limits,
+           std::shared_ptr<spdlog::logger> logger);
+
+  absl::Status Watch(int fd, std::uint32_t events, std::uint64_t id);
+  void Run();
+  void AcceptAll(const Listener& listener);
+  // Whether there may be more to accept.
+  bool AcceptOne(const Listener& listener);
+  // Why the connection is not taken; empty if it is.
+  absl::string_view Refusal(const Listener& listener,
+                            const FileDescriptor& connection,
+                            const std::string& host);
+  void HandOn(const Listener& listener, FileDescriptor descriptor,
+              Connection connection);
+  // The same, where there is no descriptor for it.
+  bool ShedOne(const Listener& listener);
+  void LogRefusal(absl::string_view reason);
+  // Ends connections that flood.
+  void CheckFloods(absl::Time now);
+  void CheckFlood(Connection& connection, std::int64_t called, absl::Time now);
+  Host& HostOf(const std::string& name, absl::Time now);
+  // Hosts with no connections that have not flooded lately.
+  void ForgetRestedHosts(absl::Time now);
+  void Forget(std::uint64_t id);
+
+  const std::vector<Listener> listeners_;
+  const std::shared_ptr<spdlog::logger> logger_;
+  FileDescriptor epoll_;
+  FileDescriptor stop_;
+  // Given up for a moment when there is no other to accept with.
+  FileDescriptor spare_;
+
+  absl::Mutex mutex_;
+  Limits limits_ ABSL_GUARDED_BY(mutex_);
+  // Peer -> bytes that its calls since the last look give it.
+  absl::flat_hash_map<std::string, std::int64_t> called_
+      ABSL_GUARDED_BY(mutex_);
+
+  // The thread's own.
+  std::uint64_t next_id_;
+  absl::flat_hash_map<std::uint64_t, Connection> connections_;
+  absl::flat_hash_map<std::string, Host> hosts_;
+  int tcp_connections_ = 0;
+  absl::Time floods_checked_ = absl::InfinitePast();
+  LogThrottle refusals_;
+  LogThrottle floods_;
+
+  std::thread thread_;
+};
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_RPC_ACCEPTOR_H_
