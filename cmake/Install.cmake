@@ -99,6 +99,11 @@ containerbuilder_install_pkg_config(service
   LIBRARIES -lgrpc++_reflection)
 
 install(TARGETS container-builder container-builderd)
+install(FILES ${PROJECT_BINARY_DIR}/service/container-builderd.8
+  DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+# Not CMAKE_INSTALL_LIBDIR: systemd looks in lib on every machine.
+install(FILES service/systemd/container-builder.service
+  DESTINATION lib/systemd/system)
 
 # The contract, for clients in other languages.
 install(FILES proto/containerbuilder/v1/container_builder.proto
@@ -108,6 +113,8 @@ install(FILES proto/containerbuilder/errors/v1/error_details.proto
 
 install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 # As README links to them.
+install(FILES service/THREAT_MODEL.md
+  DESTINATION ${CMAKE_INSTALL_DOCDIR}/service)
 install(DIRECTORY client/examples DESTINATION ${CMAKE_INSTALL_DOCDIR}/client
   USE_SOURCE_PERMISSIONS)
 install(DIRECTORY service/examples DESTINATION ${CMAKE_INSTALL_DOCDIR}/service

@@ -15,6 +15,9 @@ struct DaemonOptions {
   // The bound addresses are written here, one a line, when ready; empty:
   // nowhere.
   std::string address_file;
+  // Neither this process nor what it starts can gain rights by a set-uid
+  // program.
+  bool no_new_privs = true;
 };
 
 }  // namespace containerbuilder::daemon

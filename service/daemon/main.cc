@@ -1,14 +1,14 @@
 // container-builderd: settings, server, signals.
 
-#include <signal.h>
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -24,6 +24,7 @@
 #include "containerbuilder/service/server.h"
 #include "daemon/settings.h"
 #include "daemon/settings_pages.h"
+#include "daemon/supervisor.h"
 #include "spdlog/logger.h"
 #include "spdlog/sinks/stdout_sinks.h"
 
@@ -39,16 +40,20 @@ int Fail(absl::string_view cause, int exit_code = EXIT_FAILURE) {
   return exit_code;
 }
 
-// Readers never see half of it.
+// Readers never see half of it. A link that somebody put there is replaced,
+// not followed.
 bool WriteAddressFile(const std::string& path,
                       const std::vector<std::string>& addresses) {
   const std::string temporary = path + ".new";
-  {
-    std::ofstream file(temporary, std::ios::trunc);
-    file << absl::StrJoin(addresses, "\n") << "\n";
-    if (!file.flush()) return false;
-  }
-  return std::rename(temporary.c_str(), path.c_str()) == 0;
+  unlink(temporary.c_str());
+  const int fd =
+      open(temporary.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+  if (fd < 0) return false;
+  const std::string text = absl::StrCat(absl::StrJoin(addresses, "\n"), "\n");
+  const bool written =
+      write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  close(fd);
+  return written && std::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
 // The signals that Serve waits for.
@@ -61,11 +66,22 @@ sigset_t Signals() {
   return signals;
 }
 
-// What belongs to the process is set here and nowhere in the library.
-void SetUpProcess() {
+// What belongs to the process is set here and nowhere in the library, before
+// there is a second thread.
+void SetUpProcess(const DaemonOptions& options) {
   umask(077);
+  // Of this process, and so of all children: posix_spawn has no attribute for
+  // it, and nothing that nerdctl starts needs more rights.
+  if (options.no_new_privs) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  // No core file may hold a caller's secret: neither this process's, also where
+  // the kernel hands core files to a program whatever the limit is, nor its
+  // children's. Other users cannot attach to it either. Children are dumpable
+  // again, so that what is left of them is found by /proc.
+  prctl(PR_SET_DUMPABLE, 0);
+  const rlimit no_core = {.rlim_cur = 0, .rlim_max = 0};
+  setrlimit(RLIMIT_CORE, &no_core);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
   // gRPC has a line for each connection that speaks no TLS or HTTP/2, and so
   // strangers would fill the log.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
@@ -76,7 +92,7 @@ void SetUpProcess() {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
   }
-  // Blocked before the first thread is made, and so in all.
+  // Blocked in all threads to come.
   const sigset_t signals = Signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
@@ -116,7 +132,8 @@ void ReloadSettings(const CommandLine& line, Server& server,
 }
 
 int Serve(const CommandLine& line, DaemonOptions options) {
-  SetUpProcess();
+  SetUpProcess(options);
+  const Supervisor supervisor(Environment());
   options.server.reap_orphans = true;
   options.server.logger = std::make_shared<spdlog::logger>(
       "container-builderd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
@@ -130,6 +147,7 @@ int Serve(const CommandLine& line, DaemonOptions options) {
                              ": cannot be written"));
   }
   logger.info("ready on {}", absl::StrJoin((*server)->addresses(), ", "));
+  supervisor.Ready();
 
   const sigset_t signals = Signals();
   const auto name_of = [](int signal) {
@@ -138,8 +156,11 @@ int Serve(const CommandLine& line, DaemonOptions options) {
   int signal = 0;
   for (sigwait(&signals, &signal); signal == SIGHUP;
        sigwait(&signals, &signal)) {
+    supervisor.Reloading();
     ReloadSettings(line, **server, options);
+    supervisor.Ready();
   }
+  supervisor.Stopping();
   logger.info("draining on {}", name_of(signal));
   const std::jthread hastener([&] {
     int second = SIGHUP;

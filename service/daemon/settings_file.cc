@@ -24,8 +24,9 @@ namespace {
 // The text of a flag for a value that is not a list.
 std::optional<std::string> AsText(const toml::node& node) {
   if (const auto* text = node.as_string()) return text->get();
-  if (const auto* number = node.as_integer())
+  if (const auto* number = node.as_integer()) {
     return absl::StrCat(number->get());
+  }
   if (const auto* truth = node.as_boolean()) {
     return truth->get() ? "true" : "false";
   }
@@ -56,7 +57,7 @@ Rule RuleOf(const Field& field) {
   }
   if (std::holds_alternative<std::vector<std::string>*>(field)) {
     return {{node_type::array},
-            "must be a list of texts, such as [\"one\", \"two\"]"};
+            R"(must be a list of texts, such as ["one", "two"])"};
   }
   return {{node_type::integer}, "must be a whole number, without quotes"};
 }

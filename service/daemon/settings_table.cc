@@ -262,6 +262,12 @@ absl::Span<const Setting> Settings() {
        "Where the disk of state_dir has less free, no build is taken, and one "
        "that prints is ended (NO_SPACE)."},
 
+      // --- The process
+      {"no_new_privs",
+       [](DaemonOptions& o) -> Field { return &o.no_new_privs; }, Reload::kNo,
+       "Neither the service nor what it starts can gain rights by a set-uid "
+       "program. False is for credential helpers that need sudo."},
+
       // --- Health
       {"health_interval",
        [](DaemonOptions& o) -> Field { return &o.server.health_interval; },

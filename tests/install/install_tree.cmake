@@ -17,9 +17,12 @@ foreach(file
     include/containerbuilder/service/server.h
     include/containerbuilder/v1/container_builder.pb.h
     share/containerbuilder/proto/containerbuilder/v1/container_builder.proto
+    lib/systemd/system/container-builder.service
     share/doc/containerbuilder/LICENSE
     share/doc/containerbuilder/README.md
-    share/doc/containerbuilder/client/examples/cpp/build_image.cc)
+    share/doc/containerbuilder/client/examples/cpp/build_image.cc
+    share/doc/containerbuilder/service/THREAT_MODEL.md
+    share/man/man8/container-builderd.8)
   if(NOT EXISTS "${TREE}/${file}")
     message(SEND_ERROR "${file} is not installed")
   endif()

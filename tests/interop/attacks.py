@@ -99,8 +99,8 @@ outside("S1", "context with a socket", {"context": "{root}/with-socket"}, CONTEX
 outside("S1", "context with a pipe", {"context": "{root}/with-pipe"}, CONTEXT, "")
 add("S1", "context that is too large", {"context": "{root}/large"}, "TOO_LARGE", CONTEXT, "--max_staged_bytes")
 add("S1", "context with a hole of a terabyte", {"context": "{root}/sparse"}, "TOO_LARGE", CONTEXT, "--max_staged_bytes")
-add("S1", "context with too many files", {"context": "{root}/many"}, "TOO_LARGE", CONTEXT, "--max_staged_bytes")
-add("S1", "context that is too deep", {"context": "{root}/deep"}, "TOO_LARGE", CONTEXT, "--max_staged_bytes")
+add("S1", "context with too many files", {"context": "{root}/many"}, "TOO_LARGE", CONTEXT, "--max_staged_files")
+add("S1", "context that is too deep", {"context": "{root}/deep"}, "TOO_LARGE", CONTEXT)
 
 # --- S2: outputs -------------------------------------------------------------------------------------------------
 

@@ -224,6 +224,13 @@ absl::Status Draining() {
   return status;
 }
 
+absl::Status Storage(absl::string_view description) {
+  return Make(absl::StatusCode::kUnavailable, "STORAGE",
+              absl::StrCat("the service cannot keep builds, and its operator "
+                           "has to look after its --state_dir: ",
+                           description));
+}
+
 absl::Status QueueFull(int max_queued) {
   return MakeQuota(
       "QUEUE_FULL", "queue",

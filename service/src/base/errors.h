@@ -53,8 +53,9 @@ absl::Status CertificateInvalid();
 // PERMISSION_DENIED; `role` is the least that may do it.
 absl::Status RoleRequired(absl::string_view role);
 
-// UNAVAILABLE, with RetryInfo.
+// UNAVAILABLE; DRAINING with RetryInfo.
 absl::Status Draining();
+absl::Status Storage(absl::string_view description);
 
 // RESOURCE_EXHAUSTED, with RetryInfo and, but for the disk, QuotaFailure.
 absl::Status QueueFull(int max_queued);

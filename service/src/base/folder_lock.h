@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace containerbuilder::service {
@@ -14,12 +15,21 @@ class FolderLock {
  public:
   // Locks `folder`/lock. ALREADY_EXISTS where another process holds it.
   static absl::StatusOr<FolderLock> Take(const std::string& folder);
-  FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FolderLock(FolderLock&& other) noexcept
+      : folder_(std::move(other.folder_)), fd_(std::exchange(other.fd_, -1)) {}
   FolderLock& operator=(FolderLock&&) = delete;
   ~FolderLock();
 
+  // Whether the folder of that name is still the one that was locked, and may
+  // be written to: somebody may have removed it, put another in its place or
+  // made its disk read-only. The error says which.
+  absl::Status Check() const;
+
  private:
-  explicit FolderLock(int fd) : fd_(fd) {}
+  FolderLock(std::string folder, int fd)
+      : folder_(std::move(folder)), fd_(fd) {}
+
+  std::string folder_;
   int fd_;
 };
 

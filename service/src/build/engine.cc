@@ -173,13 +173,15 @@ Engine::Engine(EngineOptions options, StateFolder state,
                                         state_.path())),
       disk_floor_(host_, state_.path(), options_.min_free_bytes),
       reserve_(state_.reserve_path(), limits::kDiskReserveBytes),
-      health_(&toolchain_, state_.path(), options_.min_free_bytes,
-              [this] {
-                absl::MutexLock lock(&mutex_);
-                return QueueState{scheduler_.running(), scheduler_.queued(),
-                                  scheduler_.max_queued(), scheduler_.full(),
-                                  draining_};
-              }),
+      health_(
+          &toolchain_, state_.path(), options_.min_free_bytes,
+          [this] { return state_.Check(); },
+          [this] {
+            absl::MutexLock lock(&mutex_);
+            return QueueState{scheduler_.running(), scheduler_.queued(),
+                              scheduler_.max_queued(), scheduler_.full(),
+                              draining_};
+          }),
       policy_(std::move(policy)),
       bounds_(BoundsOf(options_)),
       scheduler_(MaxRunning(options_), options_.max_queued_builds),
@@ -394,6 +396,10 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
       rules->Admit(request.spec, policy, caller, nerdctl,
                    {absl::StrCat(state_.build_path(id), kStagingFolder)},
                    secret_folder));
+  // What would be written could not be found again.
+  if (const absl::Status state = state_.Check(); !state.ok()) {
+    return errors::Storage(state.message());
+  }
   if (!HasRoom()) {
     return errors::NoSpace(
         "the disk of the service's state folder is full but for what it keeps "

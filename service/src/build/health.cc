@@ -297,8 +297,16 @@ Finding CheckContainerd(const Toolchain& toolchain,
 }
 
 HealthCheck CheckDisk(const Host& host, const std::string& folder,
-                      std::int64_t min_free_bytes) {
+                      std::int64_t min_free_bytes, const absl::Status& state) {
   constexpr absl::string_view kName = "disk";
+  if (!state.ok()) {
+    return Row(kName, HealthCheck::STATE_FAILED,
+               absl::StrCat("The state folder cannot be used any more: ",
+                            state.message()),
+               "Bring the folder of --state_dir back, so that it can be "
+               "written to; where it was removed or replaced, start the "
+               "service anew");
+  }
   const absl::StatusOr<std::uint64_t> free = host.free_disk(folder);
   if (!free.ok()) {
     return Row(kName, HealthCheck::STATE_FAILED,
@@ -360,10 +368,12 @@ v1::HealthResponse::State Verdict(const v1::HealthResponse& response) {
 
 HealthChecker::HealthChecker(Toolchain* toolchain, std::string state_folder,
                              std::int64_t min_free_bytes,
+                             std::function<absl::Status()> check_state,
                              std::function<QueueState()> queue)
     : toolchain_(toolchain),
       state_folder_(std::move(state_folder)),
       min_free_bytes_(min_free_bytes),
+      check_state_(std::move(check_state)),
       queue_(std::move(queue)) {}
 
 v1::HealthResponse HealthChecker::Check(absl::Duration freshness) {
@@ -438,7 +448,8 @@ v1::HealthResponse HealthChecker::Look() const {
     response.set_containerd_version(std::move(finding.version));
   }
 
-  *response.add_checks() = CheckDisk(host, state_folder_, min_free_bytes_);
+  *response.add_checks() =
+      CheckDisk(host, state_folder_, min_free_bytes_, check_state_());
   *response.add_checks() = CheckQueue(queue_());
   response.set_state(Verdict(response));
   return response;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "build/toolchain.h"
@@ -26,10 +27,13 @@ struct QueueState {
 class HealthChecker {
  public:
   // `toolchain` must outlive it. `state_folder` is what the disk check looks
-  // at: less free than `min_free_bytes`, and no build is taken. `queue` is
-  // asked at each look.
+  // at: less free than `min_free_bytes`, and no build is taken; nor where
+  // `check_state` has an error, which tells what has become of it. That and
+  // `queue` are asked at each look.
   HealthChecker(Toolchain* toolchain, std::string state_folder,
-                std::int64_t min_free_bytes, std::function<QueueState()> queue);
+                std::int64_t min_free_bytes,
+                std::function<absl::Status()> check_state,
+                std::function<QueueState()> queue);
 
   // Blocks while it asks, at most some limits::kProbeTimeout. An answer not
   // older than `freshness` is shared; simultaneous callers wait for one look.
@@ -41,6 +45,7 @@ class HealthChecker {
   Toolchain* const toolchain_;
   const std::string state_folder_;
   const std::int64_t min_free_bytes_;
+  const std::function<absl::Status()> check_state_;
   const std::function<QueueState()> queue_;
 
   absl::Mutex mutex_;

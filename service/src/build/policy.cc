@@ -145,11 +145,10 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(
   admitted.environment_ =
       ReadEnvironment(spec, options_.allowed_environment, violations);
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
-      std::vector<WrittenFlag> flags,
+      const std::vector<WrittenFlag> flags,
       WriteFlags(spec.options(), PathRulesFor(caller), kOptionsField));
-  Reading reading =
-      Read(spec.options(), std::move(flags), admitted.environment_,
-           kOptionsField, caller, &nerdctl, staging, violations);
+  Reading reading = Read(spec.options(), flags, admitted.environment_,
+                         kOptionsField, caller, &nerdctl, staging, violations);
   admitted.timeout_ =
       ReadDuration(policy.timeout(), "policy.timeout", violations);
   admitted.grace_period_ =
@@ -264,7 +263,7 @@ std::vector<std::string> Policy::Warnings(const v1::BuildOptions& options,
   }
   if (!flags.ok()) return warnings;
   if (warnings.empty() && !caller.trusted) {
-    warnings.push_back(
+    warnings.emplace_back(
         "Build would copy what these options name on the server, and run with "
         "the copies.");
   }
@@ -288,7 +287,7 @@ std::vector<std::string> Policy::Warnings(const v1::BuildOptions& options,
 }
 
 Policy::Reading Policy::Read(const v1::BuildOptions& options,
-                             std::vector<WrittenFlag> flags,
+                             absl::Span<const WrittenFlag> flags,
                              absl::Span<const std::string> environment,
                              absl::string_view field, const Caller& caller,
                              const NerdctlInfo* nerdctl,

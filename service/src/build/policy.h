@@ -125,7 +125,8 @@ class Policy {
   // All that Build refuses about options goes into `violations`. `field` is
   // their path in the request; `flags` and `environment` are what would reach
   // nerdctl.
-  Reading Read(const v1::BuildOptions& options, std::vector<WrittenFlag> flags,
+  Reading Read(const v1::BuildOptions& options,
+               absl::Span<const WrittenFlag> flags,
                absl::Span<const std::string> environment,
                absl::string_view field, const Caller& caller,
                const NerdctlInfo* nerdctl, const StagingPlace& staging,

@@ -25,7 +25,7 @@ namespace {
 absl::StatusOr<UniqueFd> OpenFolder(const std::string& path) {
   UniqueFd folder(
       open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!folder.valid()) return absl::ErrnoToStatus(errno, path);
+  if (!folder.valid()) return FileError(errno, path);
   return folder;
 }
 
@@ -34,6 +34,14 @@ std::pair<std::string, std::string> SplitPath(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string::npos) return {".", path};
   return {path.substr(0, slash), path.substr(slash + 1)};
+}
+
+// The setting that a message of TreeCopier names; none for the depth.
+absl::string_view LimitOf(absl::string_view message) {
+  for (const char* setting : {"--max_staged_bytes", "--max_staged_files"}) {
+    if (absl::StrContains(message, setting)) return setting;
+  }
+  return "";
 }
 
 // As the caller is told it.
@@ -46,11 +54,8 @@ absl::Status ForField(const absl::Status& status, absl::string_view field) {
           field,
           absl::StrCat("what untrusted callers name is copied before it is "
                        "used, and this is too much: ",
-                       status.message(),
-                       "; leave out what the build does not need, or let the "
-                       "operator raise --max_staged_bytes or "
-                       "--max_staged_files"),
-          "--max_staged_bytes");
+                       status.message(), "; leave out what is not needed"),
+          LimitOf(status.message()));
     case absl::StatusCode::kFailedPrecondition:
       return errors::TooLarge(field,
                               absl::StrCat("a file of this kind has at most ",
@@ -67,8 +72,11 @@ absl::Status ForField(const absl::Status& status, absl::string_view field) {
                        "untrusted callers, and ",
                        status.message()),
           "");
-    default:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kPermissionDenied:
       return errors::PathRefused(field, "what it names");
+    default:
+      return errors::Internal(absl::StrCat(field, ": ", status.message()));
   }
 }
 
@@ -107,7 +115,7 @@ class InputStager {
   static absl::Status MakeFolders(const std::string& path) {
     std::error_code error;
     std::filesystem::create_directories(path, error);
-    return error ? absl::ErrnoToStatus(error.value(), path) : absl::OkStatus();
+    return error ? FileError(error.value(), path) : absl::OkStatus();
   }
 
   absl::Status StageFile(int root, const std::string& path, int to,
@@ -140,7 +148,7 @@ absl::StatusOr<UniqueFd> MakeBeneath(const UniqueFd& root,
         OpenBeneath(root.get(), above, O_RDONLY | O_DIRECTORY));
     if (mkdirat(folder.get(), std::string(part).c_str(), 0777) != 0 &&
         errno != EEXIST) {
-      return absl::ErrnoToStatus(errno, made);
+      return FileError(errno, made);
     }
   }
   return OpenBeneath(root.get(), made.empty() ? "." : made,
@@ -160,7 +168,7 @@ absl::Status Deliver(const StagedOutput& output, const std::string& source_path,
   }
   const UniqueFd source(
       open(source_path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (!source.valid()) return absl::ErrnoToStatus(errno, "the output");
+  if (!source.valid()) return FileError(errno, "the output");
   const auto [folder, name] = SplitPath(output.place.path);
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const UniqueFd target,
                                     MakeBeneath(root, folder));
@@ -184,8 +192,7 @@ absl::Status StageInputs(const StagingPlan& plan, const std::string& folder,
         error);
   }
   if (error) {
-    return errors::Internal(
-        absl::StrCat("making ", folder, ": ", error.message()));
+    return ForField(FileError(error.value(), folder), "spec.options");
   }
   InputStager stager(folder, limits);
   for (const StagedInput& input : plan.inputs) {
@@ -214,7 +221,7 @@ absl::Status DeliverOutputs(const StagingPlan& plan, const std::string& folder,
 
 bool HasWholeArchive(const StagingPlan& plan, const std::string& folder) {
   // A tar ends with two blocks of zeros; buildctl writes no other archives.
-  constexpr std::size_t kEnd = 1024;
+  constexpr int kEnd = 1024;
   return absl::c_any_of(plan.outputs, [&](const StagedOutput& output) {
     if (!output.is_archive) return false;
     const UniqueFd file(open(absl::StrCat(folder, "/", output.name).c_str(),
@@ -222,9 +229,8 @@ bool HasWholeArchive(const StagingPlan& plan, const std::string& folder) {
     std::array<char, kEnd> end;
     struct stat info;
     return file.valid() && fstat(file.get(), &info) == 0 &&
-           S_ISREG(info.st_mode) && info.st_size > static_cast<off_t>(kEnd) &&
-           pread(file.get(), end.data(), kEnd, info.st_size - kEnd) ==
-               static_cast<ssize_t>(kEnd) &&
+           S_ISREG(info.st_mode) && info.st_size > kEnd &&
+           pread(file.get(), end.data(), kEnd, info.st_size - kEnd) == kEnd &&
            absl::c_all_of(end, [](char byte) { return byte == '\0'; });
   });
 }

@@ -14,9 +14,11 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "base/failpoint.h"
 #include "base/status_macros.h"
+#include "process/processes.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -48,6 +50,44 @@ absl::Status MakeFolder(const std::string& path) {
     error = std::error_code(errno, std::generic_category());
   }
   return ToStatus(error, path);
+}
+
+// That nobody but this user has had a hand in what is there, or will have. Who
+// could put a link or a file there would choose what the service reads, and
+// where it writes.
+absl::Status Claim(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return ToStatus(error, path);
+  struct stat found;
+  if (lstat(path.c_str(), &found) != 0) {
+    return absl::ErrnoToStatus(errno, path);
+  }
+  if (S_ISLNK(found.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path,
+        " is a link, which others may have made; name the folder itself"));
+  }
+  const FileDescriptor folder(
+      open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!folder.valid() || fstat(folder.get(), &found) != 0) {
+    return absl::ErrnoToStatus(errno, path);
+  }
+  if (found.st_uid != geteuid()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " belongs to user ", found.st_uid, ", and the service runs as ",
+        geteuid(), "; name a folder of its own, or chown it"));
+  }
+  if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " has mode ", absl::StrFormat("%04o", found.st_mode & 07777),
+        ": others may have put files there; name another folder, or look what "
+        "is in it and chmod it to 0700"));
+  }
+  if (fchmod(folder.get(), 0700) != 0) {
+    return absl::ErrnoToStatus(errno, path);
+  }
+  return absl::OkStatus();
 }
 
 // Has its names on disk.
@@ -105,11 +145,13 @@ absl::StatusOr<StateFolder> StateFolder::Take(const std::string& path) {
   }
   // TMPDIR and the like are told to programs that run elsewhere.
   std::error_code error;
-  const std::string absolute = std::filesystem::absolute(path, error).string();
+  std::string absolute = std::filesystem::absolute(path, error).string();
   CONTAINERBUILDER_RETURN_IF_ERROR(ToStatus(error, setting));
-  if (const absl::Status made = MakeFolder(absolute); !made.ok()) {
-    return absl::Status(made.code(),
-                        absl::StrCat("--state_dir: ", made.message()));
+  // With a slash behind it a link would be followed.
+  while (absolute.size() > 1 && absolute.back() == '/') absolute.pop_back();
+  if (const absl::Status claimed = Claim(absolute); !claimed.ok()) {
+    return absl::Status(claimed.code(),
+                        absl::StrCat("--state_dir: ", claimed.message()));
   }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(FolderLock lock,
                                     FolderLock::Take(absolute));

@@ -33,8 +33,13 @@ void ClearWork(const std::string& build_folder);
 class StateFolder {
  public:
   // Makes it, mode 0700, where it is missing. ALREADY_EXISTS where another
-  // process has it.
+  // process has it. FAILED_PRECONDITION where somebody else may have put
+  // something there: it is a link, another user's, or others may write to it.
   static absl::StatusOr<StateFolder> Take(const std::string& path);
+
+  // Whether it is still there and may be written to; the error says what has
+  // become of it.
+  absl::Status Check() const { return lock_.Check(); }
 
   const std::string& path() const { return path_; }
   std::string records_path() const { return path_ + "/records.db"; }

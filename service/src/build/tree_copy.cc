@@ -12,6 +12,7 @@
 #include <climits>
 #include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -25,14 +26,6 @@
 namespace containerbuilder::service {
 namespace {
 
-absl::Status ErrnoStatus(int error, absl::string_view what) {
-  if (error == ENOSPC || error == EDQUOT) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(ToUtf8(what), ": no space left on device"));
-  }
-  return absl::ErrnoToStatus(error, ToUtf8(what));
-}
-
 absl::StatusOr<UniqueFd> OpenAt2(int folder, const std::string& path, int flags,
                                  std::uint64_t resolve) {
   open_how how = {};
@@ -41,12 +34,12 @@ absl::StatusOr<UniqueFd> OpenAt2(int folder, const std::string& path, int flags,
   // The kernel says EAGAIN where a rename crossed a `..`.
   constexpr int kTries = 100;
   for (int i = 0; i < kTries; ++i) {
-    const long fd =
+    const auto fd =
         syscall(SYS_openat2, folder, path.c_str(), &how, sizeof(how));
     if (fd >= 0) return UniqueFd(static_cast<int>(fd));
     if (errno != EAGAIN && errno != EINTR) break;
   }
-  return ErrnoStatus(errno, path);
+  return FileError(errno, path);
 }
 
 // Something in a folder that is being read; no link is followed.
@@ -60,26 +53,28 @@ struct CloseFolder {
   void operator()(DIR* folder) const { closedir(folder); }
 };
 
-// Names change while they are read: a folder that grows is read to its end as
-// of then.
-absl::StatusOr<std::vector<std::string>> NamesIn(int folder) {
+// At most one more than `most`. Names may change while they are read.
+absl::StatusOr<std::vector<std::string>> NamesIn(int folder,
+                                                 std::int64_t most) {
   const int own = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (own < 0) return ErrnoStatus(errno, "opening a folder");
+  if (own < 0) return FileError(errno, "opening a folder");
   const std::unique_ptr<DIR, CloseFolder> stream(fdopendir(own));
   if (stream == nullptr) {
     const int error = errno;
     close(own);
-    return ErrnoStatus(error, "reading a folder");
+    return FileError(error, "reading a folder");
   }
   std::vector<std::string> names;
-  while (true) {
+  while (static_cast<std::int64_t>(names.size()) <= most) {
     errno = 0;
     const dirent* entry = readdir(stream.get());
-    if (entry == nullptr) break;
+    if (entry == nullptr) {
+      if (errno != 0) return FileError(errno, "reading a folder");
+      break;
+    }
     const absl::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);
   }
-  if (errno != 0) return ErrnoStatus(errno, "reading a folder");
   return names;
 }
 
@@ -89,12 +84,35 @@ absl::Status Resemble(int fd, const struct stat& from, mode_t besides = 0) {
   const timespec times[] = {{0, UTIME_OMIT}, from.st_mtim};
   if (fchmod(fd, (from.st_mode & kBits) | besides) != 0 ||
       futimens(fd, times) != 0) {
-    return ErrnoStatus(errno, "setting a mode");
+    return FileError(errno, "setting a mode");
   }
   return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::Status FileError(int error, absl::string_view what) {
+  const std::string message =
+      absl::StrCat(ToUtf8(what), ": ", std::strerror(error));
+  switch (error) {
+    case ENOENT:
+      return absl::NotFoundError(message);
+    case ENOSPC:
+    case EDQUOT:
+      return absl::ResourceExhaustedError(message);
+    case EXDEV:  // outside
+    case ELOOP:
+    case ENOTDIR:
+    case EISDIR:
+    case EACCES:
+    case EPERM:
+    case ENXIO:
+    case ENAMETOOLONG:
+      return absl::PermissionDeniedError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
 
 absl::StatusOr<UniqueFd> OpenBeneath(int folder, const std::string& path,
                                      int flags) {
@@ -110,7 +128,7 @@ TreeCopier::TreeCopier(Limits limits, bool replace)
 absl::Status TreeCopier::CopyFile(int from, int to, const std::string& name) {
   CONTAINERBUILDER_RETURN_IF_ERROR(CountFile());
   struct stat info;
-  if (fstat(from, &info) != 0) return ErrnoStatus(errno, name);
+  if (fstat(from, &info) != 0) return FileError(errno, name);
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", ToUtf8(name), "\" is no regular file"));
@@ -123,7 +141,7 @@ absl::Status TreeCopier::CopyFile(int from, int to, const std::string& name) {
   const UniqueFd target(openat(
       to, made.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
       S_IRUSR | S_IWUSR));
-  if (!target.valid()) return ErrnoStatus(errno, name);
+  if (!target.valid()) return FileError(errno, name);
   absl::Status copied = CopyBytes(from, target.get());
   if (copied.ok()) copied = Resemble(target.get(), info);
   return PutInPlace(std::move(copied), to, name);
@@ -134,7 +152,7 @@ absl::Status TreeCopier::CopyBytes(int from, int to) {
   while (true) {
     const ssize_t got = read(from, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoStatus(errno, "reading a file");
+    if (got < 0) return FileError(errno, "reading a file");
     if (got == 0) return absl::OkStatus();
     // Counted as it comes: the file may grow.
     CONTAINERBUILDER_RETURN_IF_ERROR(CountBytes(got));
@@ -142,7 +160,7 @@ absl::Status TreeCopier::CopyBytes(int from, int to) {
       const ssize_t put =
           write(to, buffer.data() + done, static_cast<std::size_t>(got - done));
       if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return ErrnoStatus(errno, "writing a copy");
+      if (put < 0) return FileError(errno, "writing a copy");
       done += put;
     }
   }
@@ -158,7 +176,7 @@ absl::Status TreeCopier::CopyFolder(int from, int to) {
 
 absl::Status TreeCopier::CopyEntries(int from, int to, int depth) {
   struct stat info;
-  if (fstat(from, &info) != 0) return ErrnoStatus(errno, "a folder");
+  if (fstat(from, &info) != 0) return FileError(errno, "a folder");
   if (info.st_dev == limits_.closed_device &&
       info.st_ino == limits_.closed_inode) {
     return absl::InvalidArgumentError("the service's own folder is in it");
@@ -168,7 +186,7 @@ absl::Status TreeCopier::CopyEntries(int from, int to, int depth) {
         "it has folders more than ", limits::kMaxStagedDepth, " deep"));
   }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                                    NamesIn(from));
+                                    NamesIn(from, limits_.max_files - files_));
   for (const std::string& name : names) {
     CONTAINERBUILDER_RETURN_IF_ERROR(CopyEntry(from, to, name, depth));
   }
@@ -179,16 +197,16 @@ absl::Status TreeCopier::CopyEntry(int from, int to, const std::string& name,
                                    int depth) {
   struct stat info;
   if (fstatat(from, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    return ErrnoStatus(errno, name);
+    return FileError(errno, name);
   }
-  if (S_ISLNK(info.st_mode)) return CopyLink(from, to, name);
+  if (S_ISLNK(info.st_mode)) return CopyLink(from, to, name, info);
   if (S_ISDIR(info.st_mode)) {
     CONTAINERBUILDER_RETURN_IF_ERROR(CountFile());
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
         const UniqueFd source, OpenEntry(from, name, O_RDONLY | O_DIRECTORY));
     const bool is_new = mkdirat(to, name.c_str(), S_IRWXU) == 0;
     if (!is_new && !(replace_ && errno == EEXIST)) {
-      return ErrnoStatus(errno, name);
+      return FileError(errno, name);
     }
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
         const UniqueFd target, OpenEntry(to, name, O_RDONLY | O_DIRECTORY));
@@ -208,17 +226,20 @@ absl::Status TreeCopier::CopyEntry(int from, int to, const std::string& name,
       absl::StrCat("\"", ToUtf8(name), "\" is no file, folder or link"));
 }
 
-absl::Status TreeCopier::CopyLink(int from, int to, const std::string& name) {
+absl::Status TreeCopier::CopyLink(int from, int to, const std::string& name,
+                                  const struct stat& info) {
   CONTAINERBUILDER_RETURN_IF_ERROR(CountFile());
   std::array<char, PATH_MAX> target;
   const ssize_t size =
       readlinkat(from, name.c_str(), target.data(), target.size() - 1);
-  if (size < 0) return ErrnoStatus(errno, name);
+  if (size < 0) return FileError(errno, name);
   target[static_cast<std::size_t>(size)] = '\0';
   const std::string& made = replace_ ? new_name_ : name;
   if (symlinkat(target.data(), to, made.c_str()) != 0) {
-    return ErrnoStatus(errno, name);
+    return FileError(errno, name);
   }
+  const timespec times[] = {{0, UTIME_OMIT}, info.st_mtim};
+  utimensat(to, made.c_str(), times, AT_SYMLINK_NOFOLLOW);
   return PutInPlace(absl::OkStatus(), to, name);
 }
 
@@ -227,14 +248,14 @@ absl::Status TreeCopier::CountFile() {
     return absl::CancelledError("the copy was given up");
   }
   if (++files_ <= limits_.max_files) return absl::OkStatus();
-  return absl::OutOfRangeError(
-      absl::StrCat("more than ", limits_.max_files, " files"));
+  return absl::OutOfRangeError(absl::StrCat("more than ", limits_.max_files,
+                                            " files (--max_staged_files)"));
 }
 
 absl::Status TreeCopier::CountBytes(std::int64_t bytes) {
   if (bytes > limits_.max_bytes - bytes_) {
-    return absl::OutOfRangeError(
-        absl::StrCat("more than ", limits_.max_bytes, " bytes"));
+    return absl::OutOfRangeError(absl::StrCat("more than ", limits_.max_bytes,
+                                              " bytes (--max_staged_bytes)"));
   }
   bytes_ += bytes;
   unchecked_bytes_ += bytes;
@@ -253,7 +274,7 @@ absl::Status TreeCopier::PutInPlace(absl::Status made, int folder,
   if (!replace_) return made;
   if (made.ok() &&
       renameat(folder, new_name_.c_str(), folder, name.c_str()) != 0) {
-    made = ErrnoStatus(errno, name);
+    made = FileError(errno, name);
   }
   if (!made.ok()) unlinkat(folder, new_name_.c_str(), 0);
   return made;

@@ -1,6 +1,7 @@
 #ifndef CONTAINERBUILDER_BUILD_TREE_COPY_H_
 #define CONTAINERBUILDER_BUILD_TREE_COPY_H_
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -9,9 +10,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 
 namespace containerbuilder::service {
+
+// What went wrong with files of others' choice: NOT_FOUND, RESOURCE_EXHAUSTED
+// for a full disk, PERMISSION_DENIED for a name that leads nowhere or out, else
+// INTERNAL.
+absl::Status FileError(int error, absl::string_view what);
 
 // Opens `path` beneath `folder`, whatever anybody does to names meanwhile: no
 // link and no `..` leads out of it, and none of /proc's links anywhere.
@@ -24,8 +31,8 @@ absl::StatusOr<UniqueFd> OpenBeneath(int folder, const std::string& path,
 // followed; setuid bits and extended attributes go; what is no file, folder or
 // link is refused. One copier counts for all that it copies.
 //
-// Errors: OUT_OF_RANGE more than the limits, RESOURCE_EXHAUSTED the disk is
-// full, INVALID_ARGUMENT something that is not copied, CANCELLED.
+// Errors: those of FileError, OUT_OF_RANGE more than the limits,
+// INVALID_ARGUMENT something that is not copied, CANCELLED.
 class TreeCopier {
  public:
   struct Limits {
@@ -52,7 +59,8 @@ class TreeCopier {
  private:
   absl::Status CopyEntries(int from, int to, int depth);
   absl::Status CopyEntry(int from, int to, const std::string& name, int depth);
-  absl::Status CopyLink(int from, int to, const std::string& name);
+  absl::Status CopyLink(int from, int to, const std::string& name,
+                        const struct stat& info);
   absl::Status CopyBytes(int from, int to);
   absl::Status CountFile();
   absl::Status CountBytes(std::int64_t bytes);

@@ -107,7 +107,7 @@ class OptionRules {
   absl::Status Target(std::string& value) {
     if (value.empty() || IsName(value, "_-.")) return absl::OkStatus();
     return Invalid(
-        "a stage's name is made of letters, digits, \".\", \"_\" and \"-\"");
+        R"(a stage's name is made of letters, digits, ".", "_" and "-")");
   }
 
   absl::Status Platform(std::string& value) {
@@ -150,7 +150,7 @@ class OptionRules {
     const auto& [id, paths] = parts;
     if (!IsName(id, "._-")) {
       return Invalid(
-          "an ssh id is made of letters, digits, \".\", \"_\" and \"-\"");
+          R"(an ssh id is made of letters, digits, ".", "_" and "-")");
     }
     if (!absl::StrContains(value, '=')) {
       return OneOf(id, options_.allowed_ssh, "ssh", "--allowed_ssh");

@@ -44,6 +44,7 @@ TEST(ErrorsTest, HaveTheContractsCodesAndReasons) {
       {errors::OptionNotAllowed("f", "d", "s"),
        absl::StatusCode::kPermissionDenied, "OPTION_NOT_ALLOWED"},
       {errors::Draining(), absl::StatusCode::kUnavailable, "DRAINING"},
+      {errors::Storage("d"), absl::StatusCode::kUnavailable, "STORAGE"},
   };
   for (const Case& expected : cases) {
     EXPECT_THAT(expected.status, StatusIs(expected.code)) << expected.reason;

@@ -1,6 +1,7 @@
 #include "build/state_folder.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -15,6 +16,7 @@ namespace {
 using test_support::IsOk;
 using test_support::StatusIs;
 using test_support::TempDir;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -79,11 +81,59 @@ TEST_F(StateFolderTest, IsMadeForItsOwnerAlone) {
   EXPECT_EQ(ModeOf(path_ + "/builds"), 0700U);
 }
 
-TEST_F(StateFolderTest, ClosesAFolderThatWasOpenToOthers) {
+TEST_F(StateFolderTest, ClosesAFolderThatOthersMightRead) {
   folder_.MakeDir("deep/state");
-  ASSERT_EQ(chmod(path_.c_str(), 0777), 0);
+  ASSERT_EQ(chmod(path_.c_str(), 0755), 0);
   ASSERT_THAT(Take(), IsOk());
   EXPECT_EQ(ModeOf(path_), 0700U);
+}
+
+TEST_F(StateFolderTest, RefusesAFolderThatOthersMightWriteTo) {
+  folder_.MakeDir("deep/state");
+  for (const mode_t mode : {0777, 0770, 01777, 0702}) {
+    ASSERT_EQ(chmod(path_.c_str(), mode), 0);
+    EXPECT_THAT(Take(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                 AllOf(HasSubstr("--state_dir"),
+                                       HasSubstr("chmod it to 0700"))));
+    EXPECT_EQ(ModeOf(path_), mode);
+    EXPECT_TRUE(std::filesystem::is_empty(path_));
+  }
+}
+
+TEST_F(StateFolderTest, RefusesALink) {
+  const std::string target = folder_.MakeDir("target");
+  folder_.MakeDir("deep");
+  std::filesystem::create_directory_symlink(target, path_);
+  for (const std::string& path : {path_, path_ + "/", path_ + "//"}) {
+    EXPECT_THAT(StateFolder::Take(path),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         HasSubstr("is a link")));
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(target));
+}
+
+TEST_F(StateFolderTest, RefusesAnotherUsersFolder) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  folder_.MakeDir("deep/state");
+  constexpr uid_t kNobody = 65534;
+  ASSERT_EQ(chown(path_.c_str(), kNobody, kNobody), 0);
+  EXPECT_THAT(Take(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                               HasSubstr("belongs to user 65534")));
+}
+
+TEST_F(StateFolderTest, NoticesThatItIsGoneOrReplaced) {
+  const absl::StatusOr<StateFolder> state = Take();
+  ASSERT_THAT(state, IsOk());
+  EXPECT_THAT(state->Check(), IsOk());
+  std::filesystem::rename(path_, path_ + ".old");
+  EXPECT_THAT(state->Check(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                       HasSubstr("has been removed")));
+  folder_.WriteFile("deep/state/lock", "");
+  EXPECT_THAT(state->Check(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                       HasSubstr("another folder")));
+  std::filesystem::remove_all(path_);
+  std::filesystem::rename(path_ + ".old", path_);
+  EXPECT_THAT(state->Check(), IsOk());
 }
 
 TEST_F(StateFolderTest, OneAtATimeHasIt) {

@@ -117,8 +117,9 @@ class HealthTest : public testing::Test {
     host.user = user_;
     host.free_disk = [this](const std::string&) { return free_disk_; };
     toolchain_.emplace(options_, host, &runner_);
-    checker_.emplace(&*toolchain_, folder_.path(), min_free_bytes_,
-                     [this] { return queue_; });
+    checker_.emplace(
+        &*toolchain_, folder_.path(), min_free_bytes_,
+        [this] { return state_folder_; }, [this] { return queue_; });
     return *checker_;
   }
 
@@ -143,6 +144,7 @@ class HealthTest : public testing::Test {
   uid_t user_ = 0;
   absl::StatusOr<std::uint64_t> free_disk_ = std::uint64_t{10} << 30;
   std::int64_t min_free_bytes_ = std::int64_t{512} << 20;
+  absl::Status state_folder_;
   service::QueueState queue_;
   std::atomic<int> seconds_ = 1000;
   std::atomic<int> clock_reads_ = 0;
