@@ -108,8 +108,9 @@ def test_no_descriptors_are_left_and_then_there_are(folder, fake_nerdctl, contex
 def test_accept_itself_fails_for_want_of_descriptors(start, eventually):
     daemon = start()
     assert health_within(daemon, 20).checks
-    used = max(int(fd) for fd in os.listdir(f"/proc/{daemon.process.pid}/fd")) + 1
-    subprocess.run(["prlimit", f"--pid={daemon.process.pid}", f"--nofile={used}:"], check=True)
+    used = {int(fd) for fd in os.listdir(f"/proc/{daemon.process.pid}/fd")}
+    lowest_free = next(fd for fd in range(len(used) + 1) if fd not in used)
+    subprocess.run(["prlimit", f"--pid={daemon.process.pid}", f"--nofile={lowest_free}:"], check=True)
     peers = [Peer(daemon.tcp_address, greet=False) for _ in range(50)]
     for peer in peers:
         assert peer.ended_within(10) is not None
@@ -128,10 +129,7 @@ def test_caps(start, eventually):
     daemon = start("--max_connections=8", "--max_connections_per_peer=4")
 
     def connect(source: str) -> Peer:
-        host, _, port = daemon.tcp_address.rpartition(":")
-        peer = Peer.__new__(Peer)
-        peer.socket = socket.create_connection((host, int(port)), timeout=20, source_address=(source, 0))
-        return peer
+        return Peer(daemon.tcp_address, greet=False, source=source)
 
     first = [connect("127.0.0.2") for _ in range(4)]
     assert all(answered(peer) for peer in first)

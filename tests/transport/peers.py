@@ -185,9 +185,11 @@ def message(payload: bytes = b"", compressed: int = 0, length: int | None = None
 class Peer:
     """A connection; greets unless told not to."""
 
-    def __init__(self, address: str, greet=True, context: ssl.SSLContext | None = None):
+    def __init__(self, address: str, greet=True, context: ssl.SSLContext | None = None, source: str = ""):
         host, _, port = address.rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=20)
+        self.socket = socket.create_connection(
+            (host, int(port)), timeout=20, source_address=(source, 0) if source else None
+        )
         if context is not None:
             self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         if greet:

@@ -205,32 +205,39 @@ void Acceptor::CountCall(const std::string& peer, std::int64_t bytes) {
 }
 
 void Acceptor::CheckFloods(absl::Time now) {
-  absl::flat_hash_map<std::string, std::int64_t> called;
-  {
-    absl::MutexLock lock(&mutex_);
-    called.swap(called_);
-  }
   for (auto& [id, connection] : connections_) {
     if (connection.peer.empty()) continue;
-    const auto found = called.find(connection.peer);
-    CheckFlood(connection, found == called.end() ? 0 : found->second, now);
+    const std::int64_t balance = Account(connection, now);
+    const bool floods =
+        connection.allowance < 0 ||
+        // Others from there go on while they send nothing of this kind.
+        (balance < 0 && HostOf(connection.host, now).allowance < 0);
+    if (floods) End(connection, now);
+  }
+  absl::MutexLock lock(&mutex_);
+  // What is left is of connections that have ended, or came just now.
+  if (called_.size() > connections_.size() + limits::kMaxRestingHosts) {
+    called_.clear();
   }
 }
 
-void Acceptor::CheckFlood(Connection& connection, std::int64_t called,
-                          absl::Time now) {
+std::int64_t Acceptor::Account(Connection& connection, absl::Time now) {
   tcp_info info = {};
   socklen_t size = sizeof(info);
   if (getsockopt(connection.watched.get(), IPPROTO_TCP, TCP_INFO, &info,
                  &size) != 0) {
-    return;
+    return 0;
   }
+  // After that, so that no request is seen without its call for good.
+  const std::int64_t called = TakeCalled(connection.peer);
   const auto received = static_cast<std::int64_t>(info.tcpi_bytes_received);
-  const auto sent = static_cast<std::int64_t>(info.tcpi_bytes_acked);
-  const std::int64_t balance =
-      called + (sent - connection.sent) / 16 - (received - connection.received);
+  const auto sent = static_cast<std::int64_t>(info.tcpi_bytes_sent);
+  const std::int64_t newly_received = received - connection.received;
+  const std::int64_t newly_sent = sent - connection.sent;
+  const absl::Duration time = now - connection.at;
+  const std::int64_t balance = called + newly_sent / 16 - newly_received;
   connection.allowance =
-      Refilled(connection.allowance + balance, now - connection.at,
+      Refilled(connection.allowance + balance, time,
                limits::kIdleBytesPerSecond, limits::kMaxUncalledBytes);
   connection.received = received;
   connection.sent = sent;
@@ -238,10 +245,19 @@ void Acceptor::CheckFlood(Connection& connection, std::int64_t called,
   Host& host = HostOf(connection.host, now);
   host.allowance =
       std::min(host.allowance + balance, limits::kMaxUncalledHostBytes);
-  // Others from there go on while they send nothing of this kind.
-  const bool floods =
-      connection.allowance < 0 || (host.allowance < 0 && balance < 0);
-  if (!floods) return;
+  return balance;
+}
+
+std::int64_t Acceptor::TakeCalled(const std::string& peer) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = called_.find(peer);
+  if (found == called_.end()) return 0;
+  const std::int64_t called = found->second;
+  called_.erase(found);
+  return called;
+}
+
+void Acceptor::End(const Connection& connection, absl::Time now) {
   // gRPC finds it ended, and so do we.
   shutdown(connection.watched.get(), SHUT_RDWR);
   const auto left_out = floods_.Admit(now);
@@ -389,6 +405,8 @@ void Acceptor::ForgetRestedHosts(absl::Time now) {
 void Acceptor::Forget(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
+  // Its last calls are its host's credit.
+  if (!found->second.peer.empty()) Account(found->second, absl::Now());
   const std::string& host = found->second.host;
   if (!host.empty()) {
     --tcp_connections_;

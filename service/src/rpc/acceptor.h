@@ -106,7 +106,10 @@ class Acceptor {
   void LogRefusal(absl::string_view reason);
   // Ends connections that flood.
   void CheckFloods(absl::Time now);
-  void CheckFlood(Connection& connection, std::int64_t called, absl::Time now);
+  // Takes in what a connection has sent and called; the difference.
+  std::int64_t Account(Connection& connection, absl::Time now);
+  std::int64_t TakeCalled(const std::string& peer);
+  void End(const Connection& connection, absl::Time now);
   Host& HostOf(const std::string& name, absl::Time now);
   // Hosts with no connections that have not flooded lately.
   void ForgetRestedHosts(absl::Time now);
