@@ -124,7 +124,7 @@ class SmallDiskTest : public BoundsTest {
     // ends.
     if (unshare(CLONE_NEWNS) != 0 ||
         mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        mount("tmpfs", state.c_str(), "tmpfs", 0, "size=24m") != 0) {
+        mount("tmpfs", state.c_str(), "tmpfs", 0, "size=24m,mode=0700") != 0) {
       GTEST_SKIP() << "only root can make a small disk: "
                    << std::strerror(errno);
     }

@@ -275,8 +275,7 @@ TEST_F(PolicyTest, LetsOnlyAdminsGoFirst) {
   request.mutable_policy()->set_priority(1);
   EXPECT_THAT(Admit(request), Refuses(absl::StatusCode::kPermissionDenied,
                                       "OPTION_NOT_ALLOWED", "policy.priority"));
-  EXPECT_THAT(Admit(request, {"local", /*trusted=*/true, /*admin=*/true}),
-              IsOk());
+  EXPECT_THAT(Admit(request, Caller::Local()), IsOk());
 }
 
 TEST_F(PolicyTest, RefusesUnknownDisconnectPolicies) {
