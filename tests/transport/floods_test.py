@@ -283,4 +283,4 @@ def test_messages_that_are_none(daemon, code_of):
         peer.send(frame(DATA, END_STREAM, 3, message(bomb[:16000], compressed=1)))
         peer.ended_within(1)
     others.stop()
-    assert rss_bytes(daemon.process.pid) - before <= 128 * MIB
+    assert rss_bytes(daemon.process.pid) - before <= 256 * MIB
