@@ -122,7 +122,7 @@ TEST(SecretsTest, FilesThatNerdctlIsToldOf) {
                                     {"no-cache", "", true, {}}};
   AddSecretFiles(spec, "/run/x", flags);
   EXPECT_THAT(
-      Arguments(flags, spec.options().context_path()),
+      Arguments(flags, ""),
       ElementsAre("--build-arg", "A=1", "--secret", "id=a,src=/run/x/secret-0",
                   "--secret", "id=b,src=/run/x/secret-1", "--no-cache", "."));
 }
@@ -133,7 +133,7 @@ TEST(SecretsTest, BesideThoseOfTheServer) {
   std::vector<WrittenFlag> flags = {{"secret", "", false, {"id=s,src=/s"}},
                                     {"tag", "", false, {"t"}}};
   AddSecretFiles(spec, "/run/x", flags);
-  EXPECT_THAT(Arguments(flags, spec.options().context_path()),
+  EXPECT_THAT(Arguments(flags, ""),
               ElementsAre("--secret", "id=s,src=/s", "--secret",
                           "id=a,src=/run/x/secret-0", "--tag", "t", "."));
 }
