@@ -186,13 +186,15 @@ absl::Status BoundAddress::BindUnix(const std::string& path,
                                : absl::ErrnoToStatus(errno, setting);
   }
   struct stat made = {};
-  if (lstat(path.c_str(), &made) != 0)
+  if (lstat(path.c_str(), &made) != 0) {
     return absl::ErrnoToStatus(errno, setting);
+  }
   socket_path_ = path;
   device_ = made.st_dev;
   inode_ = made.st_ino;
-  if (listen(fd.get(), kBacklog) != 0)
+  if (listen(fd.get(), kBacklog) != 0) {
     return absl::ErrnoToStatus(errno, setting);
+  }
   sockets_.push_back(std::move(fd));
   address_ = absl::StrCat("unix://", path);
   return absl::OkStatus();
