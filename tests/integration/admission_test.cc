@@ -173,7 +173,8 @@ TEST_F(AdmissionTest, ABuildThatWaitsIsToldItsPosition) {
 TEST_F(AdmissionTest, RunsAsManyAsAllowedAtOnce) {
   Start([](auto& options) { options.max_running_builds = 3; });
   // Made once: the script must not be written while a build reads it.
-  const v1::BuildRequest request = HeldRequest("g");
+  const v1::BuildRequest request =
+      Request("ctx", absl::StrCat("wait-file ", Gate("g"), "\n"));
   std::vector<std::string> names;
   for (int i = 0; i < 5; ++i) names.push_back(Create(request));
   for (int i = 0; i < 3; ++i) AwaitState(names[i], v1::Build::STATE_RUNNING);

@@ -1,7 +1,8 @@
 // Secrets and credentials by value: they reach the build, and nothing else.
 
+#include <unistd.h>
+
 #include <filesystem>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,21 +60,20 @@ std::vector<std::string> ProgramsWith(const std::string& text) {
 
 class SecretsTest : public BuildsTest {
  protected:
-  SecretsTest() { options_.secret_dir = "/dev/shm"; }
+  SecretsTest() {
+    fs::create_directory(memory_);
+    options_.secret_dir = memory_;
+  }
   ~SecretsTest() override {
     Stop();
-    for (const std::string& folder : SecretFolders()) fs::remove_all(folder);
+    fs::remove_all(memory_);
   }
 
-  // Those that were not there before.
+  // Of services.
   std::vector<std::string> SecretFolders() const {
     std::vector<std::string> folders;
-    for (const auto& entry : fs::directory_iterator("/dev/shm")) {
-      const std::string path = entry.path();
-      if (absl::StartsWith(path, "/dev/shm/container-builder-") &&
-          !before_.contains(path)) {
-        folders.push_back(path);
-      }
+    for (const auto& entry : fs::directory_iterator(memory_)) {
+      folders.push_back(entry.path());
     }
     return folders;
   }
@@ -116,13 +116,9 @@ class SecretsTest : public BuildsTest {
   }
 
  private:
-  const std::set<std::string> before_ = [] {
-    std::set<std::string> paths;
-    for (const auto& entry : fs::directory_iterator("/dev/shm")) {
-      paths.insert(entry.path());
-    }
-    return paths;
-  }();
+  // A place of this test alone: others run at the same time.
+  const std::string memory_ =
+      absl::StrCat("/dev/shm/containerbuilder-test-", getpid());
 };
 
 TEST_F(SecretsTest, ReachTheBuildByteForByte) {

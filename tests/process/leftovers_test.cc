@@ -27,7 +27,15 @@ using test_support::IsOk;
 using test_support::ReadPids;
 using test_support::TempDir;
 
-constexpr char kMark[] = "CONTAINER_BUILDER_BUILD=builds/a1";
+// A build that no other process has: tests run side by side, and all processes
+// of the machine are looked at.
+std::string Build(absl::string_view id) {
+  return absl::StrCat("CONTAINER_BUILDER_BUILD=builds/", getpid(), id);
+}
+const std::string& Mark() {
+  static const auto* const mark = new std::string(Build("a1"));
+  return *mark;
+}
 constexpr absl::Duration kTimeout = absl::Seconds(30);
 
 bool Runs(pid_t pid) {
@@ -108,7 +116,7 @@ class LeftoversTest : public testing::Test {
   }
 
   static absl::Status End(std::optional<ProcessId> leader) {
-    const Leftover leftover = {kMark, std::move(leader)};
+    const Leftover leftover = {Mark(), std::move(leader)};
     return EndLeftovers({&leftover, 1}, kTimeout);
   }
 
@@ -117,11 +125,11 @@ class LeftoversTest : public testing::Test {
 };
 
 TEST_F(LeftoversTest, EndsWhatIsMarkedAndNothingElse) {
-  Child marked(Sleep(), {"A=b", kMark, "C=d"});
-  Child marked_too(Sleep(), {kMark});
-  Child other_build(Sleep(), {absl::StrCat(kMark, "b")});
-  Child shorter(Sleep(), {"CONTAINER_BUILDER_BUILD=builds/a"});
-  Child inside(Sleep(), {absl::StrCat("X=", kMark)});
+  Child marked(Sleep(), {"A=b", Mark(), "C=d"});
+  Child marked_too(Sleep(), {Mark()});
+  Child other_build(Sleep(), {absl::StrCat(Mark(), "b")});
+  Child shorter(Sleep(), {Build("a")});
+  Child inside(Sleep(), {absl::StrCat("X=", Mark())});
   Child bare(Sleep(), {});
   EXPECT_THAT(End(std::nullopt), IsOk());
   EXPECT_EQ(marked.KilledBy(), SIGKILL);
@@ -132,12 +140,11 @@ TEST_F(LeftoversTest, EndsWhatIsMarkedAndNothingElse) {
 }
 
 TEST_F(LeftoversTest, EndsSeveralBuildsAtOnce) {
-  Child first(Sleep(), {"CONTAINER_BUILDER_BUILD=builds/1"});
-  Child second(Sleep(), {"CONTAINER_BUILDER_BUILD=builds/2"});
-  Child third(Sleep(), {"CONTAINER_BUILDER_BUILD=builds/3"});
-  const std::vector<Leftover> leftovers = {
-      {"CONTAINER_BUILDER_BUILD=builds/1", std::nullopt},
-      {"CONTAINER_BUILDER_BUILD=builds/3", std::nullopt}};
+  Child first(Sleep(), {Build("1")});
+  Child second(Sleep(), {Build("2")});
+  Child third(Sleep(), {Build("3")});
+  const std::vector<Leftover> leftovers = {{Build("1"), std::nullopt},
+                                           {Build("3"), std::nullopt}};
   EXPECT_THAT(EndLeftovers(leftovers, kTimeout), IsOk());
   EXPECT_EQ(first.KilledBy(), SIGKILL);
   EXPECT_TRUE(Runs(second.pid()));
@@ -145,7 +152,7 @@ TEST_F(LeftoversTest, EndsSeveralBuildsAtOnce) {
 }
 
 TEST_F(LeftoversTest, EndsWhoClearedTheEnvironmentInAMarkedGroup) {
-  Child leader(Family("wait"), {kMark});
+  Child leader(Family("wait"), {Mark()});
   const std::vector<pid_t> children = AwaitChildren();
   EXPECT_THAT(End(std::nullopt), IsOk());
   EXPECT_EQ(leader.KilledBy(), SIGKILL);
@@ -198,7 +205,7 @@ TEST_F(LeftoversTest, AStrangerWithTheRecordedPidSurvives) {
 }
 
 TEST_F(LeftoversTest, OfWhoIsInThisProgramsOwnGroupOnlyTheMarkedIsEnded) {
-  Child marked(Sleep(), {kMark}, /*own_session=*/false);
+  Child marked(Sleep(), {Mark()}, /*own_session=*/false);
   Child bystander(Sleep(), {}, /*own_session=*/false);
   ASSERT_EQ(ReadProcessStat(marked.pid())->group, getpgrp());
   EXPECT_THAT(End(std::nullopt), IsOk());
@@ -228,7 +235,7 @@ TEST_F(LeftoversTest, GoesOnUntilNothingIsFound) {
   Child leader({"/bin/sh", "-c",
                 absl::StrCat("while :; do /bin/sleep 600 & echo $! >> ", pids,
                              "; /bin/sleep 0.01; done")},
-               {kMark});
+               {Mark()});
   ASSERT_TRUE(Eventually([&] { return ReadPids(pids).size() >= 20; }));
   EXPECT_THAT(End(std::nullopt), IsOk());
   EXPECT_EQ(leader.KilledBy(), SIGKILL);

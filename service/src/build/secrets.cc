@@ -177,6 +177,7 @@ absl::Status CheckSecrets(const v1::BuildSpec& spec) {
 
 std::vector<SecretFile> SecretFilesOf(const v1::BuildSpec& spec) {
   std::vector<SecretFile> files;
+  files.reserve(static_cast<std::size_t>(spec.secrets_size()) + 1);
   for (int i = 0; i < spec.secrets_size(); ++i) {
     files.push_back({SecretFileName(i), spec.secrets(i).value()});
   }

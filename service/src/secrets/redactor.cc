@@ -16,7 +16,7 @@ std::uint64_t BranchKey(PatternSet::Node node, unsigned char byte) {
 
 }  // namespace
 
-PatternSet::PatternSet(std::vector<std::string> patterns) {
+PatternSet::PatternSet(const std::vector<std::string>& patterns) {
   for (const std::string& pattern : patterns) Add(pattern);
   LinkSuffixes();
 }

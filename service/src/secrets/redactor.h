@@ -25,7 +25,7 @@ class PatternSet {
   using Node = std::uint32_t;
 
   // Empty patterns are left out.
-  explicit PatternSet(std::vector<std::string> patterns);
+  explicit PatternSet(const std::vector<std::string>& patterns);
 
   bool empty() const { return labels_.size() == 1; }
 
