@@ -98,7 +98,7 @@ START_POINTS = {
     "leftovers-ended": 1,
     "unknown-recorded": 1,
     "interruption-synced": 3,
-    "requeueing": 5,
+    "requeueing": 1,
 }
 # Passed with the end of a journal torn.
 TAIL_POINTS = {"tail-kept": 1, "tail-cut": 1}
