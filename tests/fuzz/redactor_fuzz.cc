@@ -11,41 +11,16 @@
 #include "fuzz/fuzz.h"
 #include "secrets/patterns.h"
 #include "secrets/redactor.h"
+#include "support/naive_redaction.h"
 
 namespace containerbuilder::service {
 namespace {
 
 using fuzz::Check;
 using fuzz::Input;
+using test_support::Hidden;
+using test_support::Masked;
 using Patterns = std::vector<std::string>;
-
-// The bytes of `text` that belong to patterns, by trying each at each place.
-std::vector<bool> Hidden(const Patterns& patterns, const std::string& text) {
-  std::vector<bool> hidden(text.size(), false);
-  for (const std::string& pattern : patterns) {
-    if (pattern.empty()) continue;
-    for (std::size_t at = text.find(pattern); at != std::string::npos;
-         at = text.find(pattern, at + 1)) {
-      std::fill_n(hidden.begin() + static_cast<std::ptrdiff_t>(at),
-                  pattern.size(), true);
-    }
-  }
-  return hidden;
-}
-
-// The first `size` bytes with a mask for each run of hidden ones.
-std::string Masked(const std::string& text, const std::vector<bool>& hidden,
-                   std::size_t size) {
-  std::string shown;
-  for (std::size_t i = 0; i < size; ++i) {
-    if (!hidden[i]) {
-      shown += text[i];
-    } else if (i == 0 || !hidden[i - 1]) {
-      shown += "***";
-    }
-  }
-  return shown;
-}
 
 // The longest end of `text` that begins a pattern and is not all of it.
 std::size_t OpenEnd(const Patterns& patterns, const std::string& text) {

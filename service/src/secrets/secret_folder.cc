@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "base/canonical_hash.h"
 #include "base/status_macros.h"
+#include "base/unique_fd.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -46,12 +47,12 @@ absl::Status MakePrivate(const std::string& folder) {
 }
 
 absl::Status WriteFile(const std::string& path, absl::string_view content) {
-  const int file = open(
-      path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (file < 0) return absl::ErrnoToStatus(errno, path);
-  const absl::Cleanup closer = [file] { close(file); };
+  const UniqueFd file(open(path.c_str(),
+                           O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
+                           0600));
+  if (!file.valid()) return absl::ErrnoToStatus(errno, path);
   while (!content.empty()) {
-    const ssize_t written = write(file, content.data(), content.size());
+    const ssize_t written = write(file.get(), content.data(), content.size());
     if (written < 0) {
       if (errno == EINTR) continue;
       return absl::ErrnoToStatus(errno, path);

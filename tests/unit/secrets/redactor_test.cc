@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
+#include "support/naive_redaction.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -22,28 +23,6 @@ std::string Redact(const Patterns& patterns,
     absl::StrAppend(&shown, redactor.Feed(chunk));
   }
   absl::StrAppend(&shown, redactor.Finish());
-  return shown;
-}
-
-// What is to come out, by trying each pattern at each place.
-std::string Expected(const Patterns& patterns, const std::string& text) {
-  std::vector<bool> hidden(text.size(), false);
-  for (const std::string& pattern : patterns) {
-    if (pattern.empty()) continue;
-    for (std::size_t at = text.find(pattern); at != std::string::npos;
-         at = text.find(pattern, at + 1)) {
-      std::fill_n(hidden.begin() + static_cast<std::ptrdiff_t>(at),
-                  pattern.size(), true);
-    }
-  }
-  std::string shown;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (!hidden[i]) {
-      shown += text[i];
-    } else if (i == 0 || !hidden[i - 1]) {
-      shown += "***";
-    }
-  }
   return shown;
 }
 
@@ -115,7 +94,8 @@ TEST(RedactorTest, AgreesWithTryingEachPlaceHoweverItIsCut) {
       chunks.push_back(all.substr(at, 1 + below(6)));
       at += chunks.back().size();
     }
-    const std::string expected = Expected(patterns, all);
+    const std::string expected = test_support::Masked(
+        all, test_support::Hidden(patterns, all), all.size());
     ASSERT_EQ(Redact(patterns, chunks), expected)
         << testing::PrintToString(patterns) << " in " << all;
     if (expected != all) ++hidden;
