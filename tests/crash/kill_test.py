@@ -137,6 +137,8 @@ def test_point_while_builds_run(world, name):
     for _ in range(2):
         world.start(armed(world, RUNNING_POINTS, name))
         world.load()
+        # Else chance alone decides whether a running build is stopped, and whether ten get to start.
+        world.post(world.end_endless)
         world.after_death()
         recovers(world)
         world.kill()

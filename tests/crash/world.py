@@ -430,6 +430,15 @@ class World:
                 late = self.randomness.uniform(0.001, 0.2) if roll > 0.6 else 0
                 self.post(self.create, request, 1 + (roll > 0.9), cancel_after, late)
 
+    def end_endless(self):
+        """Cancels builds that would run for ever, so that others start, until the daemon dies."""
+        running = pb.ListBuildsRequest(page_size=1000, states=[pb.Build.STATE_RUNNING])
+        while True:
+            for build in self.daemon.stub.ListBuilds(running, timeout=30).builds:
+                if build.name in self.known and KINDS[build.annotations["kind"]].endless:
+                    self.cancel(build.name)
+            time.sleep(0.05)
+
     # --- Looking
 
     def listed(self) -> dict:
