@@ -7,6 +7,7 @@ file(READ "${SOURCE_DIR}/README.md" readme)
 foreach(example
     "cpp:client/examples/cpp/build_image.cc"
     "python:client/examples/python/build_image.py"
+    "python:client/examples/bentoml/container_builder_backend.py"
     "sh:client/examples/grpcurl/build_image.sh"
     "cpp:service/examples/build_in_process.cc"
     "cmake:service/examples/CMakeLists.txt")
