@@ -68,7 +68,7 @@ def registry(request, eventually, folder):
     try:
         eventually(answers, "the registry answers")
         # BuildKit speaks plain HTTP to loopback without being told.
-        yield f"localhost:{port}"
+        yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(10)
@@ -91,7 +91,7 @@ def test_push(cli, context, registry):
 
 
 def test_push_that_fails(start_call, context):
-    nobody = f"localhost:{free_port()}"
+    nobody = f"127.0.0.1:{free_port()}"
     name = f"{nobody}/pushed:1.0"
     try:
         build = start_call(context(), tag=[name], output=["type=image,push=true"]).finished()

@@ -1,5 +1,6 @@
 #include "rpc/listen_address.h"
 
+#include <netdb.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -143,9 +144,17 @@ TEST_F(BindTest, SharesNoPort) {
 }
 
 TEST_F(BindTest, TakesEachAddressOfAName) {
+  addrinfo* found = nullptr;
+  if (getaddrinfo("localhost", nullptr, nullptr, &found) != 0) {
+    GTEST_SKIP() << "this machine has no /etc/hosts that knows localhost";
+  }
+  freeaddrinfo(found);
   const absl::StatusOr<BoundAddress> bound = BindTo("localhost:0");
   ASSERT_THAT(bound, IsOk());
   EXPECT_GE(bound->sockets().size(), 1);
+}
+
+TEST_F(BindTest, SaysThatANameIsUnknown) {
   EXPECT_THAT(BindTo("no.such.host.invalid:0"),
               StatusIs(absl::StatusCode::kUnavailable));
 }
