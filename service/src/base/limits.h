@@ -116,6 +116,9 @@ inline constexpr absl::Duration kPositionInterval = absl::Seconds(1);
 // What a build prints between two looks at the free disk.
 inline constexpr std::int64_t kDiskCheckBytes = 1024 * 1024;
 
+// How often the disk is looked at while a build writes files of its own.
+inline constexpr absl::Duration kRoomCheckInterval = absl::Seconds(1);
+
 // Folders in folders that are copied for an untrusted caller: deeper than any
 // source tree, and each takes descriptors while it is copied.
 inline constexpr int kMaxStagedDepth = 128;

@@ -11,6 +11,7 @@
 #include "base/timestamps.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "rpc/cancel_reactor.h"
+#include "rpc/download_reactor.h"
 #include "rpc/grpc_status.h"
 #include "rpc/upload_reactor.h"
 #include "rpc/watch_reactor.h"
@@ -229,6 +230,20 @@ ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
         options_.on_piece(peer, bytes);
       },
       response, transfers_);
+}
+
+grpc::ServerWriteReactor<v1::DownloadArtifactResponse>*
+ContainerBuilderService::DownloadArtifact(
+    grpc::CallbackServerContext* context,
+    const v1::DownloadArtifactRequest* request) {
+  absl::StatusOr<Caller> caller =
+      Admit(*context, Role::kViewer, request->ByteSizeLong());
+  if (!caller.ok()) return DownloadReactor::Fail(caller.status());
+  return DownloadReactor::Start(
+      [this, request = *request, caller = *std::move(caller)] {
+        return engine_->OpenArtifact(request, caller);
+      },
+      request->offset(), transfers_);
 }
 
 Executor* ContainerBuilderService::AdmissionsOf(

@@ -91,6 +91,9 @@ class ContainerBuilderService final
   grpc::ServerReadReactor<v1::UploadBlobsRequest>* UploadBlobs(
       grpc::CallbackServerContext* context,
       v1::UploadBlobsResponse* response) override;
+  grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* DownloadArtifact(
+      grpc::CallbackServerContext* context,
+      const v1::DownloadArtifactRequest* request) override;
 
  private:
   // Who calls, if he may do what takes at least this role, now.
