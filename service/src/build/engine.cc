@@ -73,9 +73,8 @@ std::vector<std::string> FoldersForSecrets(const EngineOptions& options,
 }
 
 BlobStore::Limits BlobLimits(const EngineOptions& options) {
-  return {options.max_blob_store_bytes,
-          options.max_blob_store_bytes_per_caller, options.max_blob_bytes,
-          options.upload_ttl};
+  return {options.max_blob_store_bytes, options.max_blob_store_bytes_per_caller,
+          options.max_blob_bytes, options.upload_ttl};
 }
 
 absl::Status CheckRequestId(absl::string_view request_id) {
@@ -627,11 +626,10 @@ absl::StatusOr<v1::FindMissingBlobsResponse> Engine::FindMissingBlobs(
 
 absl::StatusOr<std::unique_ptr<BlobUpload>> Engine::UploadBlobs(
     const Caller& caller) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(blobs_->MayGoOn());
   if (const absl::Status state = state_.Check(); !state.ok()) {
     return errors::Storage(state.message());
   }
-  return std::make_unique<BlobUpload>(blobs_.get(), caller.name);
+  return BlobUpload::Begin(blobs_.get(), caller.name);
 }
 
 // --- Running ----------------------------------------------------------------
@@ -995,8 +993,7 @@ absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
     const v1::DownloadArtifactRequest& request, const Caller& caller) {
   if (request.name().empty()) {
     return errors::OptionInvalid(
-        "name",
-        "name the artifact, in the form builds/{id}/artifacts/{n}");
+        "name", "name the artifact, in the form builds/{id}/artifacts/{n}");
   }
   const std::optional<ArtifactName> name = ArtifactName::Parse(request.name());
   if (!name) return errors::ArtifactNotFound(request.name());
@@ -1017,10 +1014,10 @@ absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
   }
   OpenedArtifact opened;
   opened.size = artifact->size_bytes();
-  opened.file = UniqueFd(open(
-      ArtifactPath(state_.build_path(BuildId(name->build)), name->number)
-          .c_str(),
-      O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  opened.file = UniqueFd(
+      open(ArtifactPath(state_.build_path(BuildId(name->build)), name->number)
+               .c_str(),
+           O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   struct stat info;
   if (!opened.file.valid() || fstat(opened.file.get(), &info) != 0) {
     // Deleted just now.

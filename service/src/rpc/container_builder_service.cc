@@ -124,7 +124,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
     v1::CreateBuildResponse* response) {
   absl::StatusOr<Caller> caller =
       Admit(*context, Role::kBuilder, request->ByteSizeLong());
-  Executor* const executor = 
+  Executor* const executor =
       caller.ok() ? AdmissionsOf(*caller, request->spec()) : requests_;
   return Answer(context, std::move(caller), executor,
                 [this, request, response](const Caller& asker) -> absl::Status {
@@ -222,13 +222,17 @@ ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
                                      v1::UploadBlobsResponse* response) {
   absl::StatusOr<Caller> caller = Admit(*context, Role::kBuilder, 0);
   if (!caller.ok()) return UploadReactor::Fail(caller.status());
+  options_.on_upload(context->peer(), /*begins=*/true);
   return UploadReactor::Start(
       [this, caller = *std::move(caller)] {
         return engine_->UploadBlobs(caller);
       },
-      [this, peer = context->peer()](std::int64_t bytes) {
-        options_.on_piece(peer, bytes);
-      },
+      {.on_piece = [this, peer = context->peer()](
+                       std::int64_t bytes) { options_.on_piece(peer, bytes); },
+       .on_end =
+           [this, peer = context->peer()] {
+             options_.on_upload(peer, /*begins=*/false);
+           }},
       response, transfers_);
 }
 

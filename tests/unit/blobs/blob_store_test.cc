@@ -27,6 +27,7 @@ using ::containerbuilder::test_support::DigestOf;
 using ::containerbuilder::test_support::HasReason;
 using ::containerbuilder::test_support::IsOk;
 using ::containerbuilder::test_support::StatusIs;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr std::int64_t kBlock = 4096;
@@ -37,11 +38,11 @@ class BlobStoreTest : public testing::Test {
 
   void Open() {
     store_.reset();
-    absl::StatusOr<std::unique_ptr<BlobStore>> store = BlobStore::Open(
-        {.folder = folder_.path(),
-         .limits = limits_,
-         .now = [this] { return now_; },
-         .has_room = [this] { return has_room_; }});
+    absl::StatusOr<std::unique_ptr<BlobStore>> store =
+        BlobStore::Open({.folder = folder_.path(),
+                         .limits = limits_,
+                         .now = [this] { return now_; },
+                         .has_room = [this] { return has_room_; }});
     ASSERT_THAT(store, IsOk());
     store_ = *std::move(store);
   }
@@ -57,10 +58,19 @@ class BlobStoreTest : public testing::Test {
     return piece;
   }
 
+  // Null where it is refused; begin_status_ is why.
+  std::unique_ptr<BlobUpload> Begin(const std::string& caller = "me") {
+    auto upload = BlobUpload::Begin(store_.get(), caller);
+    begin_status_ = upload.status();
+    return upload.ok() ? *std::move(upload) : nullptr;
+  }
+
   // In one piece.
   absl::Status Send(const std::string& content,
                     const std::string& caller = "me") {
-    BlobUpload upload(store_.get(), caller);
+    const std::unique_ptr<BlobUpload> begun = Begin(caller);
+    if (begun == nullptr) return begin_status_;
+    BlobUpload& upload = *begun;
     const absl::Status taken =
         upload.Take(Piece(DigestOf(content), 0, content));
     return taken.ok() ? upload.Finish().status() : taken;
@@ -81,8 +91,7 @@ class BlobStoreTest : public testing::Test {
   }
   bool Has(const std::string& content, const std::string& caller = "me") {
     return BlobStore::Hold(store_.get(), caller)
-        .Add(Digest::Of(content),
-             static_cast<std::int64_t>(content.size()));
+        .Add(Digest::Of(content), static_cast<std::int64_t>(content.size()));
   }
   std::size_t FilesIn(const std::string& name) {
     std::size_t files = 0;
@@ -101,6 +110,7 @@ class BlobStoreTest : public testing::Test {
   absl::Time now_ = absl::FromUnixSeconds(1'700'000'000);
   bool has_room_ = true;
   std::unique_ptr<BlobStore> store_;
+  absl::Status begin_status_;
 };
 
 TEST_F(BlobStoreTest, KeepsWhatHasItsDigest) {
@@ -116,8 +126,8 @@ TEST_F(BlobStoreTest, KeepsWhatHasItsDigest) {
 }
 
 TEST_F(BlobStoreTest, RefusesALie) {
-  BlobUpload upload(store_.get(), "me");
-  EXPECT_THAT(upload.Take(Piece(DigestOf("text"), 0, "lies")),
+  const std::unique_ptr<BlobUpload> upload = Begin();
+  EXPECT_THAT(upload->Take(Piece(DigestOf("text"), 0, "lies")),
               AllOf(StatusIs(absl::StatusCode::kInvalidArgument,
                              HasSubstr(DigestOf("lies").digest())),
                     HasReason("OPTION_INVALID")));
@@ -138,19 +148,19 @@ TEST_F(BlobStoreTest, ADigestIsNoCapability) {
 TEST_F(BlobStoreTest, GoesOnWhereAnUploadBroke) {
   const std::string content = "one two three";
   {
-    BlobUpload upload(store_.get(), "me");
-    ASSERT_THAT(upload.Take(Piece(DigestOf(content), 0, "one ")), IsOk());
-    ASSERT_THAT(upload.Take(Piece(DigestOf(content), 4, "two ")), IsOk());
-    EXPECT_THAT(upload.Finish(), StatusIs(absl::StatusCode::kInvalidArgument,
-                                          HasSubstr("lacks 5 bytes")));
+    const std::unique_ptr<BlobUpload> upload = Begin();
+    ASSERT_THAT(upload->Take(Piece(DigestOf(content), 0, "one ")), IsOk());
+    ASSERT_THAT(upload->Take(Piece(DigestOf(content), 4, "two ")), IsOk());
+    EXPECT_THAT(upload->Finish(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("lacks 5 bytes")));
   }
   EXPECT_EQ(Committed(content), 8);
   EXPECT_EQ(Committed(content, "him"), 0);
   Open();  // after a restart, too
   EXPECT_EQ(Committed(content), 8);
-  BlobUpload upload(store_.get(), "me");
-  ASSERT_THAT(upload.Take(Piece(DigestOf(content), 8, "three")), IsOk());
-  const absl::StatusOr<v1::UploadBlobsResponse> response = upload.Finish();
+  const std::unique_ptr<BlobUpload> upload = Begin();
+  ASSERT_THAT(upload->Take(Piece(DigestOf(content), 8, "three")), IsOk());
+  const absl::StatusOr<v1::UploadBlobsResponse> response = upload->Finish();
   ASSERT_THAT(response, IsOk());
   EXPECT_EQ(response->committed_blobs(), 1);
   EXPECT_EQ(response->received_bytes(), 5);
@@ -160,8 +170,8 @@ TEST_F(BlobStoreTest, GoesOnWhereAnUploadBroke) {
 TEST_F(BlobStoreTest, BeginsAnewAtZero) {
   const std::string content = "one two three";
   {
-    BlobUpload upload(store_.get(), "me");
-    ASSERT_THAT(upload.Take(Piece(DigestOf(content), 0, "rubbish")), IsOk());
+    const std::unique_ptr<BlobUpload> upload = Begin();
+    ASSERT_THAT(upload->Take(Piece(DigestOf(content), 0, "rubbish")), IsOk());
   }
   EXPECT_EQ(Committed(content), 7);
   EXPECT_THAT(Send(content), IsOk());
@@ -172,59 +182,57 @@ TEST_F(BlobStoreTest, RefusesPiecesThatDoNotFit) {
   const std::string content = "0123456789";
   const v1::BlobDigest blob = DigestOf(content);
   const auto refusal = [&](const v1::UploadBlobsRequest& piece) {
-    BlobUpload upload(store_.get(), "me");
-    absl::Status taken = upload.Take(Piece(blob, 0, "01234"));
-    if (taken.ok()) taken = upload.Take(piece);
+    const std::unique_ptr<BlobUpload> upload = Begin();
+    absl::Status taken = upload->Take(Piece(blob, 0, "01234"));
+    if (taken.ok()) taken = upload->Take(piece);
     return taken;
   };
   v1::UploadBlobsRequest nameless;
   nameless.set_data("0");
-  EXPECT_THAT(BlobUpload(store_.get(), "me").Take(nameless),
-              HasReason("OPTION_INVALID"));
+  EXPECT_THAT(Begin()->Take(nameless), HasReason("OPTION_INVALID"));
   for (const std::int64_t offset : {-1, 0, 4, 6, 10, 11}) {
     EXPECT_THAT(refusal(Piece(blob, offset, "5")), HasReason("OPTION_INVALID"))
         << offset;
   }
   EXPECT_THAT(refusal(Piece(blob, 5, "567890")), HasReason("OPTION_INVALID"));
-  EXPECT_THAT(refusal(Piece(DigestOf("other"), 0, "other")),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("lacks 5 bytes")));
-  EXPECT_THAT(refusal(Piece(blob, 5, std::string(limits::kMaxPieceBytes + 1, 'x'))),
-              HasReason("OPTION_INVALID"));
+  EXPECT_THAT(
+      refusal(Piece(DigestOf("other"), 0, "other")),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("lacks 5 bytes")));
+  EXPECT_THAT(
+      refusal(Piece(blob, 5, std::string(limits::kMaxPieceBytes + 1, 'x'))),
+      HasReason("OPTION_INVALID"));
   // What came before stays.
   EXPECT_EQ(Committed(content), 5);
-  BlobUpload gap(store_.get(), "me");
-  EXPECT_THAT(gap.Take(Piece(blob, 6, "6789")), HasReason("OPTION_INVALID"));
+  const std::unique_ptr<BlobUpload> gap = Begin();
+  EXPECT_THAT(gap->Take(Piece(blob, 6, "6789")), HasReason("OPTION_INVALID"));
   v1::BlobDigest wrong = blob;
   wrong.set_size_bytes(-1);
-  EXPECT_THAT(BlobUpload(store_.get(), "me").Take(Piece(wrong, 0, "")),
-              HasReason("OPTION_INVALID"));
+  EXPECT_THAT(Begin()->Take(Piece(wrong, 0, "")), HasReason("OPTION_INVALID"));
   wrong.set_digest("sha256:../../../etc/passwd");
-  EXPECT_THAT(BlobUpload(store_.get(), "me").Take(Piece(wrong, 0, "")),
-              HasReason("OPTION_INVALID"));
+  EXPECT_THAT(Begin()->Take(Piece(wrong, 0, "")), HasReason("OPTION_INVALID"));
   ASSERT_THAT(Send(content), IsOk());
   wrong = blob;
   wrong.set_size_bytes(11);
-  EXPECT_THAT(BlobUpload(store_.get(), "me").Take(Piece(wrong, 0, "")),
-              HasReason("OPTION_INVALID"));
+  EXPECT_THAT(Begin()->Take(Piece(wrong, 0, "")), HasReason("OPTION_INVALID"));
 }
 
 TEST_F(BlobStoreTest, OneWritesAtATime) {
   const v1::BlobDigest blob = DigestOf("text");
-  BlobUpload first(store_.get(), "me");
-  ASSERT_THAT(first.Take(Piece(blob, 0, "te")), IsOk());
+  const std::unique_ptr<BlobUpload> first = Begin();
+  ASSERT_THAT(first->Take(Piece(blob, 0, "te")), IsOk());
   EXPECT_THAT(Send("text"), AllOf(StatusIs(absl::StatusCode::kAborted),
                                   HasReason("UPLOAD_IN_PROGRESS")));
   // Others have nothing to do with it.
   EXPECT_THAT(Send("text", "him"), IsOk());
-  ASSERT_THAT(first.Take(Piece(blob, 2, "xt")), IsOk());
+  ASSERT_THAT(first->Take(Piece(blob, 2, "xt")), IsOk());
   EXPECT_TRUE(Has("text"));
 }
 
 TEST_F(BlobStoreTest, BoundsUploadsAtTheSameTime) {
   std::vector<std::unique_ptr<BlobUpload>> uploads;
   for (int i = 0; i < limits::kMaxOpenUploads; ++i) {
-    uploads.push_back(std::make_unique<BlobUpload>(store_.get(), "me"));
+    uploads.push_back(Begin());
+    ASSERT_NE(uploads.back(), nullptr);
     const std::string content = absl::StrCat("content ", i);
     ASSERT_THAT(uploads.back()->Take(Piece(DigestOf(content), 0, "c")), IsOk());
   }
@@ -237,8 +245,8 @@ TEST_F(BlobStoreTest, ForgetsTheOldestPartsWhenThereAreMany) {
   for (int i = 0; i < limits::kMaxLeftUploads + 2; ++i) {
     now_ += absl::Seconds(1);
     const std::string content = absl::StrCat("content ", i);
-    BlobUpload upload(store_.get(), "me");
-    ASSERT_THAT(upload.Take(Piece(DigestOf(content), 0, "c")), IsOk());
+    const std::unique_ptr<BlobUpload> upload = Begin();
+    ASSERT_THAT(upload->Take(Piece(DigestOf(content), 0, "c")), IsOk());
   }
   EXPECT_EQ(FilesIn("uploads"), limits::kMaxLeftUploads);
   EXPECT_EQ(Committed("content 1"), 0);
@@ -247,11 +255,11 @@ TEST_F(BlobStoreTest, ForgetsTheOldestPartsWhenThereAreMany) {
 
 TEST_F(BlobStoreTest, PartsGoWhenTheirTimeIsOver) {
   {
-    BlobUpload upload(store_.get(), "me");
-    ASSERT_THAT(upload.Take(Piece(DigestOf("text"), 0, "te")), IsOk());
+    const std::unique_ptr<BlobUpload> upload = Begin();
+    ASSERT_THAT(upload->Take(Piece(DigestOf("text"), 0, "te")), IsOk());
     now_ += absl::Hours(48);
     store_->Sweep();  // somebody writes it
-    ASSERT_THAT(upload.Take(Piece(DigestOf("text"), 2, "x")), IsOk());
+    ASSERT_THAT(upload->Take(Piece(DigestOf("text"), 2, "x")), IsOk());
   }
   now_ += absl::Hours(23);
   store_->Sweep();
@@ -314,14 +322,12 @@ TEST_F(BlobStoreTest, TakesRoomForAllOfABlobAtItsBeginning) {
   SetLimits();
   v1::BlobDigest large = DigestOf("x");
   large.set_size_bytes(5 * kBlock);
-  EXPECT_THAT(BlobUpload(store_.get(), "me").Take(Piece(large, 0, "x")),
-              HasReason("NO_SPACE"));
+  EXPECT_THAT(Begin()->Take(Piece(large, 0, "x")), HasReason("NO_SPACE"));
   large.set_size_bytes(9 * kBlock);
-  EXPECT_THAT(BlobUpload(store_.get(), "me").Take(Piece(large, 0, "x")),
-              HasReason("TOO_LARGE"));
+  EXPECT_THAT(Begin()->Take(Piece(large, 0, "x")), HasReason("TOO_LARGE"));
   // And gives it back.
   large.set_size_bytes(3 * kBlock);
-  { EXPECT_THAT(BlobUpload(store_.get(), "me").Take(Piece(large, 0, "x")), IsOk()); }
+  { EXPECT_THAT(Begin()->Take(Piece(large, 0, "x")), IsOk()); }
   EXPECT_THAT(Send("a"), IsOk());
   EXPECT_THAT(Send("b"), IsOk());
   EXPECT_TRUE(Has("a"));
@@ -337,7 +343,7 @@ TEST_F(BlobStoreTest, AFullDiskTakesNothingAndGivesWhatItCan) {
 }
 
 TEST_F(BlobStoreTest, TakesNothingWhenItIsClosed) {
-  BlobUpload upload(store_.get(), "me");
+  const std::unique_ptr<BlobUpload> upload = Begin();
   store_->Close();
   EXPECT_THAT(Send("text"), HasReason("DRAINING"));
 }

@@ -36,6 +36,7 @@ using ::containerbuilder::test_support::HasReason;
 using ::containerbuilder::test_support::IsOk;
 using ::containerbuilder::test_support::StatusIs;
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 // All that is in a folder: path, type, mode, size or target, and time.
@@ -69,7 +70,8 @@ class TreeTest : public testing::Test {
         {.folder = folder_.MakeDir("state"),
          .limits = {.max_bytes = std::int64_t{1} << 40,
                     .max_bytes_per_caller = std::int64_t{1} << 40,
-                    .max_blob_bytes = std::int64_t{1} << 40},
+                    .max_blob_bytes = std::int64_t{1} << 40,
+                    .upload_ttl = absl::Hours(1)},
          .now = absl::Now,
          .has_room = [] { return true; }});
     EXPECT_THAT(store, IsOk());
@@ -82,15 +84,17 @@ class TreeTest : public testing::Test {
   }
 
   void Upload() {
-    BlobUpload upload(store_.get(), "me");
+    const auto upload = BlobUpload::Begin(store_.get(), "me");
+    ASSERT_THAT(upload, IsOk());
     for (const auto& [digest, content] : tree_.blobs()) {
       std::size_t offset = 0;
       do {
         v1::UploadBlobsRequest piece;
-        if (offset == 0) *piece.mutable_blob() = test_support::DigestOf(content);
+        if (offset == 0)
+          *piece.mutable_blob() = test_support::DigestOf(content);
         piece.set_offset(static_cast<std::int64_t>(offset));
         piece.set_data(content.substr(offset, limits::kMaxPieceBytes));
-        ASSERT_THAT(upload.Take(piece), IsOk());
+        ASSERT_THAT((*upload)->Take(piece), IsOk());
         offset += piece.data().size();
       } while (offset < content.size());
     }
@@ -98,8 +102,7 @@ class TreeTest : public testing::Test {
 
   // Unpacks it with this root.
   absl::Status Unpack(const v1::Directory& root) {
-    const Digest digest =
-        *Digest::Parse(tree_.Add(root).digest());
+    const Digest digest = *Digest::Parse(tree_.Add(root).digest());
     Upload();
     return Unpack(digest);
   }
@@ -163,9 +166,8 @@ TEST_F(TreeTest, RefusesHostileEntriesAndTouchesNothing) {
   };
   std::vector<Attack> attacks;
   const auto named = [](const std::string& name) {
-    return [name](v1::Directory& root) {
-      ContextTree().AddFile(root, name, "a");
-    };
+    return
+        [name](v1::Directory& root) { ContextTree().AddFile(root, name, "a"); };
   };
   for (const std::string& name :
        {std::string("../x"), std::string("/x"), std::string("a/../../x"),
@@ -178,11 +180,10 @@ TEST_F(TreeTest, RefusesHostileEntriesAndTouchesNothing) {
                          ContextTree().AddFolder(root, name, {});
                        },
                        "a name is one component"});
-    attacks.push_back({"link " + name,
-                       [name](v1::Directory& root) {
-                         ContextTree::AddLink(root, name, "a");
-                       },
-                       "a name is one component"});
+    attacks.push_back(
+        {"link " + name,
+         [name](v1::Directory& root) { ContextTree::AddLink(root, name, "a"); },
+         "a name is one component"});
   }
   const auto link = [](const std::string& target) {
     return [target](v1::Directory& root) {
@@ -197,8 +198,8 @@ TEST_F(TreeTest, RefusesHostileEntriesAndTouchesNothing) {
   for (const char* target : {"/", "/etc", "//etc"}) {
     attacks.push_back({target, link(target), "\"l\": a link of a context is"});
   }
-  for (const std::string& target : {std::string(), std::string("a\0b", 3),
-                                    std::string(4096, 'x')}) {
+  for (const std::string& target :
+       {std::string(), std::string("a\0b", 3), std::string(4096, 'x')}) {
     attacks.push_back({"target", link(target), "a link's target has"});
   }
   for (const std::uint32_t mode :
@@ -268,13 +269,12 @@ TEST_F(TreeTest, RefusesHostileEntriesAndTouchesNothing) {
                        ContextTree::AddLink(root, "d", "x");
                      },
                      "\"d\": the folder has this name twice"});
-  attacks.push_back({"unknown field",
-                     [](v1::Directory& root) {
-                       root.GetReflection()
-                           ->MutableUnknownFields(&root)
-                           ->AddVarint(99, 1);
-                     },
-                     "fields that this service does not know"});
+  attacks.push_back(
+      {"unknown field",
+       [](v1::Directory& root) {
+         root.GetReflection()->MutableUnknownFields(&root)->AddVarint(99, 1);
+       },
+       "fields that this service does not know"});
   tree_.Add("a");
   tree_.Add("b");
   tree_.Add(v1::Directory());
@@ -296,9 +296,10 @@ TEST_F(TreeTest, RefusesHostileEntriesAndTouchesNothing) {
     // The same further down.
     v1::Directory above;
     tree_.AddFolder(above, "sub", root);
-    EXPECT_THAT(Unpack(above), AnyOf(HasReason("OPTION_INVALID"),
-                                     // One folder more is one that it may climb.
-                                     IsOk()));
+    EXPECT_THAT(Unpack(above),
+                AnyOf(HasReason("OPTION_INVALID"),
+                      // One folder more is one that it may climb.
+                      IsOk()));
     fs::remove_all(Target());
     fs::create_directory(Target());
   }
@@ -397,14 +398,14 @@ TEST_F(TreeTest, RefusesWhatIsNoDirectory) {
   EXPECT_THAT(Unpack(root), StatusIs(absl::StatusCode::kInvalidArgument,
                                      HasSubstr("\"d\": its blob is no")));
   tree_.Add(std::string(limits::kMaxDirectoryBytes + 1, 'x'));
-  *root.mutable_directories(0)->mutable_blob() = test_support::DigestOf(
-      std::string(limits::kMaxDirectoryBytes + 1, 'x'));
+  *root.mutable_directories(0)->mutable_blob() =
+      test_support::DigestOf(std::string(limits::kMaxDirectoryBytes + 1, 'x'));
   EXPECT_THAT(Unpack(root), HasReason("TOO_LARGE"));
 }
 
 std::vector<std::string> MissingIn(const absl::Status& status) {
-  const auto payload = status.GetPayload(
-      "type.googleapis.com/google.rpc.PreconditionFailure");
+  const auto payload =
+      status.GetPayload("type.googleapis.com/google.rpc.PreconditionFailure");
   errors::v1::PreconditionFailure failure;
   std::vector<std::string> digests;
   if (!payload || !failure.ParseFromString(std::string(*payload))) {
@@ -430,10 +431,9 @@ TEST_F(TreeTest, TellsWhatIsMissing) {
   EXPECT_THAT(status, AllOf(StatusIs(absl::StatusCode::kFailedPrecondition,
                                      HasSubstr("lacks 2 contents")),
                             HasReason("BLOBS_MISSING")));
-  EXPECT_THAT(MissingIn(status),
-              testing::UnorderedElementsAre(
-                  test_support::DigestOf("there").digest(),
-                  test_support::DigestOf("").digest()));
+  EXPECT_THAT(MissingIn(status), testing::UnorderedElementsAre(
+                                     test_support::DigestOf("there").digest(),
+                                     test_support::DigestOf("").digest()));
   EXPECT_TRUE(fs::is_empty(Target()));
   const absl::Status unknown = Unpack(Digest::Of("never sent"));
   EXPECT_THAT(MissingIn(unknown),
