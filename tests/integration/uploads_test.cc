@@ -200,6 +200,13 @@ class UploadsTest : public BuildsTest {
     return content;
   }
 
+  static std::string Content(Api& api, const std::string& name,
+                             std::int64_t offset = 0) {
+    const absl::StatusOr<std::string> content = Download(api, name, offset);
+    EXPECT_THAT(content, IsOk());
+    return content.ok() ? *content : "";
+  }
+
   std::string FolderOf(const std::string& name) {
     return folder_.Path("state/" + name);
   }
@@ -326,7 +333,8 @@ TEST_F(UploadsTest, OneCallAtATimeSendsABlob) {
   ASSERT_TRUE(test_support::Eventually([&] {
                 UploadCall second(anonymous());
                 second.Send(DigestOf("text"), 0, "text");
-                return ReasonOf(second.End().status()) == "UPLOAD_IN_PROGRESS";
+                return test_support::ReasonOf(second.End().status()) ==
+                       "UPLOAD_IN_PROGRESS";
               }) ||
               Missing(anonymous(), {"text"}) == 0);
   first.Cut();
@@ -379,7 +387,6 @@ TEST_F(UploadsTest, PathsInOptionsAreInsideTheContext) {
   const v1::BuildRequest bare = request;
   request.mutable_spec()->mutable_options()->set_context_path("./sub/");
   Add(request, "file", "sub/Other");
-  Add(request, "build_context", "more=sub/../sub");
   request.mutable_spec()
       ->mutable_options()
       ->mutable_secret()
@@ -392,7 +399,6 @@ TEST_F(UploadsTest, PathsInOptionsAreInsideTheContext) {
               AllOf(HasSubstr("id=a,src=" + context + "/link"),
                     HasSubstr(absl::StrCat("--file", std::string(1, '\0'),
                                            context, "/sub/Other")),
-                    HasSubstr("more=" + context + "/sub"),
                     HasSubstr(context + "/sub" + std::string(1, '\0'))));
 
   const auto refusal = [&](const std::string& name, const std::string& value) {
@@ -502,12 +508,11 @@ TEST_F(UploadsTest, WhatItMakesComesBack) {
                       Not(HasSubstr("/home/me"))));
     // The record says so, also after a restart.
     EXPECT_THAT(caller->Get(build.name())->artifacts(), SizeIs(2));
-    EXPECT_THAT(Download(*caller, image.name()), testing::Optional(archive));
+    EXPECT_EQ(Content(*caller, image.name()), archive);
     const std::int64_t size = image.size_bytes();
     for (const std::int64_t offset : {std::int64_t{1}, size - 1, size}) {
-      EXPECT_THAT(
-          Download(*caller, image.name(), offset),
-          testing::Optional(archive.substr(static_cast<std::size_t>(offset))));
+      EXPECT_EQ(Content(*caller, image.name(), offset),
+                archive.substr(static_cast<std::size_t>(offset)));
     }
     for (const std::int64_t offset : {std::int64_t{-1}, size + 1}) {
       EXPECT_THAT(Download(*caller, image.name(), offset),
@@ -651,7 +656,7 @@ TEST_F(UploadsTest, ContentsThatWereEvictedAreMissing) {
   Start();
   const v1::BuildRequest request = Uploaded(anonymous(), "stdout hello\n");
   UploadCall call(anonymous());
-  ASSERT_TRUE(call.SendWhole(std::string(990'000, 'x')));
+  ASSERT_TRUE(call.SendWhole(std::string(995'000, 'x')));
   ASSERT_THAT(call.End(), IsOk());
   EXPECT_THAT(anonymous().Create(request), HasReason("BLOBS_MISSING"));
   // Which is mended by sending them again.

@@ -262,8 +262,8 @@ absl::StatusOr<v1::FindMissingBlobsResponse> BlobStore::FindMissing(
 }
 
 absl::Status BlobStore::BeginUpload(absl::string_view caller) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(MayGoOn());
   absl::MutexLock lock(&mutex_);
+  if (closed_) return errors::Draining();
   Owner& owner = OwnerAt(OwnerOf(caller));
   if (owner.uploads >= limits::kMaxOpenUploads) {
     return errors::TooManyUploads(limits::kMaxOpenUploads);

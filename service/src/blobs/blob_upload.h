@@ -21,7 +21,7 @@ namespace containerbuilder::service {
 // it is destroyed is kept, to be gone on with.
 class BlobUpload {
  public:
-  // `store` must outlive it. RATE_LIMITED, NO_SPACE, DRAINING.
+  // `store` must outlive it. RATE_LIMITED, DRAINING.
   static absl::StatusOr<std::unique_ptr<BlobUpload>> Begin(BlobStore* store,
                                                            std::string caller);
   BlobUpload(const BlobUpload&) = delete;

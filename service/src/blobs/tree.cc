@@ -148,18 +148,18 @@ class TreeChecker {
     CONTAINERBUILDER_RETURN_IF_ERROR(bytes.status());
     directory_bytes_ += static_cast<std::int64_t>(bytes->size());
     if (directory_bytes_ > limits::kMaxDirectoryBytesPerTree) {
-      return TooLarge(absl::StrCat("Directories of more than ",
-                                   limits::kMaxDirectoryBytesPerTree,
-                                   " bytes together"),
-                      "");
+      return TooLarge(
+          absl::StrCat("Directories of more than ",
+                       limits::kMaxDirectoryBytesPerTree, " bytes together"),
+          "");
     }
     CONTAINERBUILDER_ASSIGN_OR_RETURN(const v1::Directory directory,
                                       ReadDirectory(*bytes, path));
-    CONTAINERBUILDER_RETURN_IF_ERROR(Count(
-        folder,
-        std::int64_t{directory.files_size()} + directory.directories_size() +
-            directory.symlinks_size(),
-        0));
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        Count(folder,
+              std::int64_t{directory.files_size()} +
+                  directory.directories_size() + directory.symlinks_size(),
+              0));
     for (const v1::Directory::File& file : directory.files()) {
       CONTAINERBUILDER_RETURN_IF_ERROR(
           Count(folder, 0, file.blob().size_bytes()));
@@ -281,16 +281,16 @@ class Unpacker {
     CONTAINERBUILDER_RETURN_IF_ERROR(CountFile());
     const Digest digest = DigestOf(file.blob());
     const absl::StatusOr<UniqueFd> blob = hold_.Open(digest);
-    if (!blob.ok()) return Vanished(digest);
+    if (absl::IsNotFound(blob.status())) return Vanished(digest);
+    if (!blob.ok()) return ForCaller(blob.status());
     const char* const name = file.name().c_str();
-    const UniqueFd made(
-        openat(folder, name,
-               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-               S_IRUSR | S_IWUSR));
+    const UniqueFd made(openat(
+        folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+        S_IRUSR | S_IWUSR));
     if (!made.valid()) return Failed(errno, name);
     Sha256Stream hash;
-    CONTAINERBUILDER_RETURN_IF_ERROR(CopyBytes(
-        blob->get(), made.get(), file.blob().size_bytes(), hash));
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        CopyBytes(blob->get(), made.get(), file.blob().size_bytes(), hash));
     if (!(hash.Finish() == digest)) return Vanished(digest);
     return Resemble(made.get(), file);
   }
@@ -300,10 +300,10 @@ class Unpacker {
                          Sha256Stream& hash) {
     bool by_kernel = true;  // which may share blocks
     for (std::int64_t left = size; left > 0;) {
-      const ssize_t got = read(
-          from, buffer_.data(),
-          static_cast<std::size_t>(std::min<std::int64_t>(
-              left, static_cast<std::int64_t>(buffer_.size()))));
+      const ssize_t got =
+          read(from, buffer_.data(),
+               static_cast<std::size_t>(std::min<std::int64_t>(
+                   left, static_cast<std::int64_t>(buffer_.size()))));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return Failed(errno, "a blob");
       if (got == 0) return absl::OkStatus();  // cut short: the hash will tell
@@ -322,12 +322,12 @@ class Unpacker {
                                absl::string_view bytes, bool& by_kernel) {
     while (!bytes.empty()) {
       loff_t at = offset;
-      ssize_t put = by_kernel ? copy_file_range(from, &at, to, nullptr,
-                                                bytes.size(), 0)
-                              : write(to, bytes.data(), bytes.size());
+      ssize_t put =
+          by_kernel ? copy_file_range(from, &at, to, nullptr, bytes.size(), 0)
+                    : write(to, bytes.data(), bytes.size());
       if (put < 0 && errno == EINTR) continue;
-      if (by_kernel && (put == 0 || (put < 0 && errno != ENOSPC &&
-                                     errno != EDQUOT))) {
+      if (by_kernel &&
+          (put == 0 || (put < 0 && errno != ENOSPC && errno != EDQUOT))) {
         by_kernel = false;
         continue;
       }
@@ -341,9 +341,14 @@ class Unpacker {
   // A small blob; NOT_FOUND where it is gone or is not itself, and then it is
   // gone for good.
   absl::StatusOr<std::string> ReadWhole(const Digest& digest) {
-    CONTAINERBUILDER_ASSIGN_OR_RETURN(const UniqueFd file, hold_.Open(digest));
+    const absl::StatusOr<UniqueFd> file = hold_.Open(digest);
+    if (absl::IsNotFound(file.status())) {
+      hold_.Remove(digest);
+      return file.status();
+    }
+    if (!file.ok()) return ForCaller(file.status());
     struct stat info;
-    if (fstat(file.get(), &info) != 0) return Failed(errno, "a Directory");
+    if (fstat(file->get(), &info) != 0) return Failed(errno, "a Directory");
     if (info.st_size > limits::kMaxDirectoryBytes) {
       return TooLarge(absl::StrCat("a Directory of more than ",
                                    limits::kMaxDirectoryBytes, " bytes"),
@@ -353,7 +358,7 @@ class Unpacker {
     std::size_t size = 0;
     while (size < bytes.size()) {
       const ssize_t got =
-          read(file.get(), bytes.data() + size, bytes.size() - size);
+          read(file->get(), bytes.data() + size, bytes.size() - size);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return Failed(errno, "a Directory");
       if (got == 0) break;

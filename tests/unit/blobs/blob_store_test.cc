@@ -242,7 +242,7 @@ TEST_F(BlobStoreTest, BoundsUploadsAtTheSameTime) {
 }
 
 TEST_F(BlobStoreTest, ForgetsTheOldestPartsWhenThereAreMany) {
-  for (int i = 0; i < limits::kMaxLeftUploads + 2; ++i) {
+  for (std::size_t i = 0; i < limits::kMaxLeftUploads + 2; ++i) {
     now_ += absl::Seconds(1);
     const std::string content = absl::StrCat("content ", i);
     const std::unique_ptr<BlobUpload> upload = Begin();
@@ -361,8 +361,6 @@ TEST_F(BlobStoreTest, KnowsAtAStartWhatThereIsAndInWhatOrder) {
   folder_.WriteFile("blobs/stranger", "");
   folder_.WriteFile("blobs/" + Digest::Of("me").Hex() + "/xx/stranger", "");
   limits_.max_bytes_per_caller = 3 * kBlock;
-  Open();
-  for (const char* content : {"a", "b", "c"}) EXPECT_EQ(Committed(content), 1);
   Open();
   ASSERT_THAT(Send("d"), IsOk());
   EXPECT_TRUE(Has("a"));

@@ -92,10 +92,11 @@ class StagingTest : public testing::Test {
 
   const TempDir folder_;
   // Nothing is in it.
-  const std::unique_ptr<BlobStore> blobs_ = *BlobStore::Open(
-      {.folder = folder_.MakeDir("blobs"), .now = absl::Now, .has_room = [] {
-         return true;
-       }});
+  const std::unique_ptr<BlobStore> blobs_ =
+      *BlobStore::Open({.folder = folder_.MakeDir("blobs"),
+                        .limits = {},
+                        .now = absl::Now,
+                        .has_room = [] { return true; }});
 };
 
 TEST_F(StagingTest, CopiesWhatIsThere) {
