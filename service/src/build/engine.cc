@@ -1,5 +1,6 @@
 #include "build/engine.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "base/timestamps.h"
+#include "build/artifacts.h"
 #include "build/command_line.h"
 #include "build/nerdctl_args.h"
 #include "build/page_token.h"
@@ -68,6 +70,11 @@ std::vector<std::string> FoldersForSecrets(const EngineOptions& options,
     folders.insert(folders.begin(), *own);
   }
   return folders;
+}
+
+BlobStore::Limits BlobLimits(const EngineOptions& options) {
+  return {options.max_blob_store_bytes, options.max_blob_store_bytes_per_caller,
+          options.max_blob_bytes, options.upload_ttl};
 }
 
 absl::Status CheckRequestId(absl::string_view request_id) {
@@ -228,6 +235,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
     engine->logger_->warn("secrets by value are refused: {}", why);
   }
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->OpenStore());
+  CONTAINERBUILDER_RETURN_IF_ERROR(engine->OpenBlobs());
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->Recover());
   if (const absl::Status held = engine->reserve_.Refill(); !held.ok()) {
     engine->logger_->warn("there is no room for builds: {}",
@@ -258,6 +266,11 @@ absl::Status Engine::Check(const EngineOptions& options) {
       {"retain_bytes", options.retain_bytes >= 0},
       {"max_log_bytes", options.max_log_bytes >= 0},
       {"min_free_bytes", options.min_free_bytes >= 0},
+      {"max_blob_store_bytes", options.max_blob_store_bytes >= 0},
+      {"max_blob_store_bytes_per_caller",
+       options.max_blob_store_bytes_per_caller >= 0},
+      {"max_blob_bytes", options.max_blob_bytes >= 0},
+      {"upload_ttl", options.upload_ttl >= absl::ZeroDuration()},
   };
   for (const auto& bound : bounds) {
     if (!bound.is_valid) {
@@ -279,6 +292,7 @@ void Engine::SetBounds(const EngineOptions& options) {
     bounds_ = BoundsOf(options);
     scheduler_.SetBounds(MaxRunning(options), options.max_queued_builds);
   }
+  blobs_->SetLimits(BlobLimits(options));
   StartNext();
 }
 
@@ -409,7 +423,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   absl::Cleanup discard = [this, &id] {
     state_.DiscardBuild(id).IgnoreError();
   };
-  CONTAINERBUILDER_RETURN_IF_ERROR(Stage(id, spec, *rules));
+  CONTAINERBUILDER_RETURN_IF_ERROR(Stage(id, spec, *rules, caller));
 
   BuildRecord record;
   v1::Build& build = *record.mutable_build();
@@ -470,9 +484,9 @@ bool Engine::HasAllBuildsOf(const Caller& caller) const {
 }
 
 absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
-                           const Policy& policy) {
+                           const Policy& policy, const Caller& caller) {
   const StagingPlan& plan = spec.staging();
-  if (plan.inputs.empty() && plan.outputs.empty()) return absl::OkStatus();
+  if (plan.empty()) return absl::OkStatus();
   const absl::StatusOr<std::string> made = state_.MakeBuild(id);
   if (!made.ok()) return ForCaller(made.status());
   const std::string folder = absl::StrCat(*made, kStagingFolder);
@@ -481,8 +495,8 @@ absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
     absl::MutexLock lock(&mutex_);
     return draining_;
   };
-  CONTAINERBUILDER_RETURN_IF_ERROR(StageInputs(plan, folder, limits));
-  return policy.CheckStaged(spec, folder);
+  CONTAINERBUILDER_RETURN_IF_ERROR(StageInputs(plan, folder, *blobs_, limits));
+  return policy.CheckStaged(spec, folder, caller);
 }
 
 TreeCopier::Limits Engine::CopyLimits(const Policy& policy) {
@@ -595,6 +609,29 @@ bool Engine::HasRoom() {
   return disk_floor_.HasRoom() && (reserve_.held() || reserve_.Refill().ok());
 }
 
+absl::Status Engine::OpenBlobs() {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      blobs_,
+      BlobStore::Open({.folder = state_.path(),
+                       .limits = BlobLimits(options_),
+                       .now = host_.now,
+                       .has_room = [this] { return disk_floor_.HasRoom(); }}));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::FindMissingBlobsResponse> Engine::FindMissingBlobs(
+    const v1::FindMissingBlobsRequest& request, const Caller& caller) {
+  return blobs_->FindMissing(request, caller.name);
+}
+
+absl::StatusOr<std::unique_ptr<BlobUpload>> Engine::UploadBlobs(
+    const Caller& caller) {
+  if (const absl::Status state = state_.Check(); !state.ok()) {
+    return errors::Storage(state.message());
+  }
+  return BlobUpload::Begin(blobs_.get(), caller.name);
+}
+
 // --- Running ----------------------------------------------------------------
 
 void Engine::Enqueue(const std::shared_ptr<Build>& build, int priority,
@@ -681,6 +718,7 @@ void Engine::Shutdown() {
     draining_ = true;
     for (const auto& [name, build] : live_) builds.push_back(build);
   }
+  if (blobs_ != nullptr) blobs_->Close();
   for (const std::shared_ptr<Build>& build : builds) {
     absl::MutexLock lock(&mutex_);
     if (!build->Park(errors::Draining())) continue;
@@ -949,6 +987,46 @@ absl::Status Engine::DeleteBuild(absl::string_view name, const Caller& caller) {
   }
   logger_->info("{}: deleted by {}", build.name(), caller.name);
   return absl::OkStatus();
+}
+
+absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
+    const v1::DownloadArtifactRequest& request, const Caller& caller) {
+  if (request.name().empty()) {
+    return errors::OptionInvalid(
+        "name", "name the artifact, in the form builds/{id}/artifacts/{n}");
+  }
+  const std::optional<ArtifactName> name = ArtifactName::Parse(request.name());
+  if (!name) return errors::ArtifactNotFound(request.name());
+  const absl::StatusOr<v1::Build> build = GetBuild(name->build, caller);
+  if (absl::IsNotFound(build.status())) {
+    return errors::ArtifactNotFound(request.name());
+  }
+  CONTAINERBUILDER_RETURN_IF_ERROR(build.status());
+  const auto artifact = absl::c_find_if(
+      build->artifacts(), [&request](const v1::Artifact& candidate) {
+        return candidate.name() == request.name();
+      });
+  if (artifact == build->artifacts().end()) {
+    return errors::ArtifactNotFound(request.name());
+  }
+  if (request.offset() < 0 || request.offset() > artifact->size_bytes()) {
+    return errors::OffsetOutOfRange(request.offset(), artifact->size_bytes());
+  }
+  OpenedArtifact opened;
+  opened.size = artifact->size_bytes();
+  opened.file = UniqueFd(
+      open(ArtifactPath(state_.build_path(BuildId(name->build)), name->number)
+               .c_str(),
+           O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info;
+  if (!opened.file.valid() || fstat(opened.file.get(), &info) != 0) {
+    // Deleted just now.
+    return errors::ArtifactNotFound(request.name());
+  }
+  if (info.st_size != opened.size) {
+    return errors::Internal("the artifact's file was changed");
+  }
+  return opened;
 }
 
 // The folder first: a record without it is dropped at the next start, while a

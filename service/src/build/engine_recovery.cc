@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "base/timestamps.h"
+#include "build/artifacts.h"
 #include "build/engine.h"
 #include "build/recovery.h"
 #include "process/leftovers.h"
@@ -251,6 +252,7 @@ absl::Status Engine::EndNow(RecoveredBuild recovered, v1::Build::State state,
   v1::Build& build = *record.mutable_build();
   // First: once it has ended, nobody looks after it any more.
   ClearWork(state_.build_path(BuildId(build.name())));
+  DropArtifacts(state_.build_path(BuildId(build.name())));
   build.set_state(state);
   *build.mutable_finish_time() = ToTimestamp(host_.now());
   *build.mutable_failure() = std::move(failure);
@@ -296,7 +298,8 @@ absl::Status Engine::Requeue(RecoveredBuild build) {
                          CallerOf(record), *nerdctl, staging)
           : nerdctl.status();
   if (spec.ok()) {
-    const absl::Status checked = rules->CheckStaged(*spec, staging.folder);
+    const absl::Status checked = rules->CheckStaged(
+        *spec, staging.folder, CallerOf(record));
     if (!checked.ok()) spec = checked;
   }
   if (!spec.ok()) {
@@ -338,6 +341,7 @@ absl::Time Engine::RetentionTime() const {
 void Engine::Sweep() {
   // Where there is no room yet, the next sweep tries again.
   reserve_.Refill().IgnoreError();
+  blobs_->Sweep();
   absl::StatusOr<BuildStore::Totals> totals = store_->EndedTotals();
   absl::StatusOr<std::vector<BuildRecord>> oldest =
       store_->OldestEnded(limits::kMaxForgottenAtOnce);
