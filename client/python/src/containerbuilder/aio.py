@@ -141,15 +141,19 @@ class AsyncClient:
         while True:
             try:
                 with typed_errors():
-                    request = pb.FindMissingBlobsRequest(blobs=context.blobs.values())
-                    answer = await self.stub.FindMissingBlobs(request, timeout=self._timeout, metadata=self._metadata)
-                    missing = answer.missing_blobs
+                    missing: list[pb.FindMissingBlobsResponse.MissingBlob] = []
+                    for request in context.find_requests():
+                        answer = await self.stub.FindMissingBlobs(
+                            request, timeout=self._timeout, metadata=self._metadata
+                        )
+                        missing += answer.missing_blobs
                     upload = upload or context.upload_of(missing)
                     if missing:
                         await self.stub.UploadBlobs(_from_thread(context.pieces(missing)), metadata=self._metadata)
                     return upload
             except ContainerBuilderError as error:
-                if not is_lost(error) and error.reason != "UPLOAD_IN_PROGRESS":
+                # ABORTED: another call sends one of them, or nothing came for a minute.
+                if not is_lost(error) and error.code is not grpc.StatusCode.ABORTED:
                     raise
                 await asyncio.sleep(backoff.delay(error))
 

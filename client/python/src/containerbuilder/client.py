@@ -140,15 +140,19 @@ class Client:
         while True:
             try:
                 with typed_errors():
-                    request = pb.FindMissingBlobsRequest(blobs=context.blobs.values())
-                    answer = self.stub.FindMissingBlobs(request, timeout=self._timeout, metadata=self._metadata)
-                    missing = answer.missing_blobs
+                    missing: list[pb.FindMissingBlobsResponse.MissingBlob] = []
+                    for request in context.find_requests():
+                        answer = self.stub.FindMissingBlobs(
+                            request, timeout=self._timeout, metadata=self._metadata
+                        )
+                        missing += answer.missing_blobs
                     upload = upload or context.upload_of(missing)
                     if missing:
                         self.stub.UploadBlobs(context.pieces(missing), metadata=self._metadata)
                     return upload
             except ContainerBuilderError as error:
-                if not is_lost(error) and error.reason != "UPLOAD_IN_PROGRESS":
+                # ABORTED: another call sends one of them, or nothing came for a minute.
+                if not is_lost(error) and error.code is not grpc.StatusCode.ABORTED:
                     raise
                 time.sleep(backoff.delay(error))
 

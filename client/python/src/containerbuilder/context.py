@@ -32,13 +32,19 @@ class Context:
     def __init__(self, folder: str | os.PathLike[str]):
         #: By digest: a file's path or a folder's serialized Directory.
         self._sources: dict[str, Path | bytes] = {}
-        self.blobs: dict[str, pb.BlobDigest] = {}
+        self._blobs: dict[str, pb.BlobDigest] = {}
         self.digest = self._add_folder(Path(folder)).digest
+
+    def find_requests(self) -> Iterator[pb.FindMissingBlobsRequest]:
+        """To ask for all contents, at most 10,000 a call."""
+        blobs = list(self._blobs.values())
+        for at in range(0, len(blobs), 10_000):
+            yield pb.FindMissingBlobsRequest(blobs=blobs[at : at + 10_000])
 
     def upload_of(self, missing: Sequence[pb.FindMissingBlobsResponse.MissingBlob]) -> Upload:
         """What it takes to send these."""
         size = sum(m.blob.size_bytes - m.committed_bytes for m in missing)
-        return Upload(self.digest, len(self.blobs), len(missing), size)
+        return Upload(self.digest, len(self._blobs), len(missing), size)
 
     def pieces(self, missing: Iterable[pb.FindMissingBlobsResponse.MissingBlob]) -> Iterator[pb.UploadBlobsRequest]:
         """These contents, each from where the service has it, at most 1 MiB at a time."""
@@ -84,5 +90,5 @@ class Context:
     def _add(self, sha256: str, size: int, source: Path | bytes) -> pb.BlobDigest:
         blob = pb.BlobDigest(digest=f"sha256:{sha256}", size_bytes=size)
         self._sources[blob.digest] = source
-        self.blobs[blob.digest] = blob
+        self._blobs[blob.digest] = blob
         return blob
