@@ -45,11 +45,15 @@ class Tree {
       const path = Buffer.concat([folder, Buffer.from("/"), name]);
       const stat = lstatSync(path, { bigint: true });
       const mode = Number(stat.mode & 0o777n);
-      const modifyTime = { seconds: Number(stat.mtimeNs / 1_000_000_000n), nanos: Number(stat.mtimeNs % 1_000_000_000n) };
-      if (stat.isFile()) directory.files.push({ name, blob: await this.addFile(path), mode, modifyTime });
-      else if (stat.isDirectory()) directory.directories.push({ name, blob: await this.addFolder(path), mode, modifyTime });
-      else if (stat.isSymbolicLink())
+      const [seconds, nanos] = [stat.mtimeNs / 1_000_000_000n, stat.mtimeNs % 1_000_000_000n].map(Number);
+      const modifyTime = { seconds, nanos };
+      if (stat.isFile()) {
+        directory.files.push({ name, blob: await this.addFile(path), mode, modifyTime });
+      } else if (stat.isDirectory()) {
+        directory.directories.push({ name, blob: await this.addFolder(path), mode, modifyTime });
+      } else if (stat.isSymbolicLink()) {
         directory.symlinks.push({ name, target: readlinkSync(path, { encoding: "buffer" }), modifyTime });
+      }
     }
     const content = Buffer.from(Directory.encode(directory).finish());
     return this.add(createHash("sha256").update(content).digest("hex"), content.length, { content });
