@@ -85,10 +85,11 @@ class Service:
     token: str = ""
     examples: list = field(default_factory=list)
 
-    def start(self, *arguments, token: str | None = None) -> Example:
+    def start(self, *arguments, token: str | None = None, **variables: str) -> Example:
         env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "CONTAINER_BUILDER_TOKEN")}
         if token or self.token:
             env["CONTAINER_BUILDER_TOKEN"] = token or self.token
+        env.update(variables)
         self.examples.append(Example([*self.arguments, *arguments], env))
         return self.examples[-1]
 
@@ -286,6 +287,30 @@ def test_an_upload_sends_what_changed(service, context):
 
     code, lines = service.run("upload", path, TAG)
     assert (code, lines[0]["uploaded_blobs"], lines[0]["uploaded_bytes"]) == (0, 0, 0)
+
+
+def test_what_a_build_makes_comes_back(service, context, folder):
+    """With a secret and a registry's credentials by value, and nothing that both machines have."""
+    image = b"an image " * 1_000_000
+    path = context(
+        "secret stdout token\nstdout \\n\ndocker-config stdout\ncopy image ../artifacts/1/file\n"
+        f"dump-args {folder}/args\n"
+    )
+    (path / "image").write_bytes(image)
+    file = folder / "image.tar"
+    credentials = {"REGISTRY_HOST": "registry.test", "REGISTRY_USER": "me", "REGISTRY_PASSWORD": "pass-word-1"}
+    code, lines = service.run("export", path, TAG, file, SECRET_TOKEN="secret-value-1", **credentials)
+    assert code == 0
+    blob = blob_of(image)
+    assert lines[-1] == {"file": str(file), "size_bytes": len(image), "digest": blob.digest}
+    assert file.read_bytes() == image
+    output, end = folded(lines[1:-1])
+    assert end == finished("STATE_SUCCEEDED")
+    # What the build prints of them is hidden.
+    assert output["STREAM_STDOUT"].startswith("***\n") and "registry.test" in output["STREAM_STDOUT"]
+    assert "pass-word-1" not in output["STREAM_STDOUT"]
+    arguments = (folder / "args").read_bytes().split(b"\0")
+    assert any(argument.startswith(b"type=oci,dest=") for argument in arguments)
 
 
 # --- Refusals --------------------------------------------------------------------------------------------------------

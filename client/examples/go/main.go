@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -66,6 +67,15 @@ func values(v ...string) *pb.OptionValue {
 	return &pb.OptionValue{Kind: &pb.OptionValue_Values{Values: &pb.ValueList{Values: v}}}
 }
 
+// pairs has keys and values in turn.
+func pairs(keysAndValues ...string) *pb.OptionValue {
+	list := &pb.PairList{}
+	for i := 0; i < len(keysAndValues); i += 2 {
+		list.Pairs = append(list.Pairs, &pb.Pair{Key: keysAndValues[i], Value: keysAndValues[i+1]})
+	}
+	return &pb.OptionValue{Kind: &pb.OptionValue_Pairs{Pairs: list}}
+}
+
 func specOf(contextPath, tag string) *pb.BuildSpec {
 	return &pb.BuildSpec{Options: &pb.BuildOptions{
 		ContextPath: contextPath,
@@ -92,8 +102,7 @@ func (c client) health(ctx context.Context) error {
 
 func (c client) args(ctx context.Context, contextPath, tag string) error {
 	options := specOf(contextPath, tag).Options
-	options.BuildArg = &pb.OptionValue{Kind: &pb.OptionValue_Pairs{
-		Pairs: &pb.PairList{Pairs: []*pb.Pair{{Key: "VERSION", Value: "1.0"}}}}}
+	options.BuildArg = pairs("VERSION", "1.0")
 	options.Options = append(options.Options,
 		&pb.Option{Name: "no_cache", Value: &pb.OptionValue{Kind: &pb.OptionValue_Flag{Flag: true}}})
 	answer, err := c.ConstructArgs(ctx, &pb.ConstructArgsRequest{Options: options})
@@ -108,28 +117,28 @@ func (c client) args(ctx context.Context, contextPath, tag string) error {
 var errNotSucceeded = errors.New("the build did not succeed")
 
 // follow shows the events of Build or WatchBuild (their Recv), until `until` says so or the
-// build ends. It answers the last sequence.
+// build ends. It answers the last event.
 func follow[R interface{ GetEvent() *pb.BuildEvent }](
 	receive func() (R, error), until func(*pb.BuildEvent) bool,
-) (int64, error) {
+) (*pb.BuildEvent, error) {
 	for {
 		response, err := receive()
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return 0, err
+			return nil, err
 		}
 		event := response.GetEvent()
 		showEvent(event)
 		if finished := event.GetFinished(); finished != nil {
 			if finished.Build.State != pb.Build_STATE_SUCCEEDED {
-				return event.Sequence, errNotSucceeded
+				return event, errNotSucceeded
 			}
-			return event.Sequence, nil
+			return event, nil
 		}
 		if until(event) {
-			return event.Sequence, nil
+			return event, nil
 		}
 	}
 }
@@ -138,25 +147,94 @@ func never(*pb.BuildEvent) bool { return false }
 
 func hasOutput(event *pb.BuildEvent) bool { return event.GetOutput() != nil }
 
-func (c client) build(ctx context.Context, spec *pb.BuildSpec) error {
+func (c client) build(ctx context.Context, spec *pb.BuildSpec) (*pb.Build, error) {
 	// The build is stopped when this call is cancelled; see DisconnectPolicy.
 	stream, err := c.Build(ctx, &pb.BuildRequest{Spec: spec})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = follow(stream.Recv, never)
-	return err
+	last, err := follow(stream.Recv, never)
+	return last.GetFinished().GetBuild(), err
 }
 
 func (c client) upload(ctx context.Context, folder, tag string) error {
-	digest, err := c.uploadFolder(ctx, folder)
+	spec, err := c.uploaded(ctx, folder, tag)
 	if err != nil {
 		return err
+	}
+	_, err = c.build(ctx, spec)
+	return err
+}
+
+// uploaded is what to build of a folder of this machine, once it is sent.
+func (c client) uploaded(ctx context.Context, folder, tag string) (*pb.BuildSpec, error) {
+	digest, err := c.uploadFolder(ctx, folder)
+	if err != nil {
+		return nil, err
 	}
 	// The context's path is one inside the upload now, "" its root.
 	spec := specOf("", tag)
 	spec.ContextDigest = digest
-	return c.build(ctx, spec)
+	return spec, nil
+}
+
+func (c client) export(ctx context.Context, folder, tag, file string) error {
+	spec, err := c.uploaded(ctx, folder, tag)
+	if err != nil {
+		return err
+	}
+	// Values, which the service keeps in memory while the build runs: of this
+	// machine's files it knows nothing.
+	spec.Secrets = []*pb.Secret{{Id: "token", Value: []byte(os.Getenv("SECRET_TOKEN"))}}
+	spec.RegistryAuths = []*pb.RegistryAuth{{
+		Host:     os.Getenv("REGISTRY_HOST"),
+		Username: os.Getenv("REGISTRY_USER"),
+		Password: os.Getenv("REGISTRY_PASSWORD"),
+	}}
+	// The file is written here, not there.
+	spec.Options.Output = pairs("type", "oci", "dest", file)
+	build, err := c.build(ctx, spec)
+	if err != nil {
+		return err
+	}
+	for _, artifact := range build.Artifacts { // one, of the one output
+		if err := c.download(ctx, artifact, file); err != nil {
+			return err
+		}
+		show(line{"file": file, "size_bytes": artifact.SizeBytes, "digest": artifact.Digest})
+	}
+	return nil
+}
+
+// download writes what a build made into a file. After a lost connection it
+// could go on at any offset.
+func (c client) download(ctx context.Context, artifact *pb.Artifact, file string) error {
+	stream, err := c.DownloadArtifact(ctx, &pb.DownloadArtifactRequest{Name: artifact.Name})
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	hash := sha256.New()
+	for {
+		response, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		hash.Write(response.Data)
+		if _, err := out.Write(response.Data); err != nil {
+			return err
+		}
+	}
+	if digest := fmt.Sprintf("sha256:%x", hash.Sum(nil)); digest != artifact.Digest {
+		return fmt.Errorf("%s has the digest %s", artifact.Name, digest)
+	}
+	return out.Close()
 }
 
 func (c client) detach(ctx context.Context, contextPath, tag string) error {
@@ -172,15 +250,15 @@ func (c client) detach(ctx context.Context, contextPath, tag string) error {
 	if err != nil {
 		return err
 	}
-	sequence, err := follow(stream.Recv, hasOutput)
+	last, err := follow(stream.Recv, hasOutput)
 	if err != nil {
 		return err
 	}
 	drop()
-	show(line{"dropped_at": sequence})
+	show(line{"dropped_at": last.Sequence})
 	// Later, maybe from another machine: with the name and the last sequence
 	// nothing is missed or repeated.
-	stream, err = c.WatchBuild(ctx, &pb.WatchBuildRequest{Name: name, AfterSequence: sequence})
+	stream, err = c.WatchBuild(ctx, &pb.WatchBuildRequest{Name: name, AfterSequence: last.Sequence})
 	if err != nil {
 		return err
 	}
@@ -281,7 +359,8 @@ func run() error {
 		case "args":
 			return c.args(ctx, contextPath, tag)
 		case "build":
-			return c.build(ctx, specOf(contextPath, tag))
+			_, err := c.build(ctx, specOf(contextPath, tag))
+			return err
 		case "upload":
 			return c.upload(ctx, contextPath, tag)
 		case "detach":
@@ -290,7 +369,10 @@ func run() error {
 			return c.cancel(ctx, contextPath, tag)
 		}
 	}
-	return errors.New("usage: example [--address=A] [--ca=FILE] health | args|build|upload|detach|cancel CONTEXT TAG")
+	if flag.NArg() == 4 && flag.Arg(0) == "export" {
+		return c.export(ctx, flag.Arg(1), flag.Arg(2), flag.Arg(3))
+	}
+	return errors.New("usage: example [--address=A] [--ca=FILE] health | args|build|upload|detach|cancel CONTEXT TAG | export CONTEXT TAG FILE")
 }
 
 func main() {

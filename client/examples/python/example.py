@@ -36,11 +36,15 @@ def show_event(event: pb.BuildEvent) -> None:
     show(**line)
 
 
-def follow(events: Iterable[pb.BuildEvent]) -> bool:
-    """Shows events as they come; whether the build succeeded. A lost connection is joined again by the package."""
+def succeeded(build: pb.Build) -> bool:
+    return build.state == pb.Build.STATE_SUCCEEDED
+
+
+def follow(events: Iterable[pb.BuildEvent]) -> pb.Build:
+    """Shows events as they come; answers the build as it ended. A lost connection is joined again by the package."""
     for event in events:
         show_event(event)
-    return event.finished.build.state == pb.Build.STATE_SUCCEEDED
+    return event.finished.build
 
 
 def spec_of(context: str, tag: str) -> pb.BuildSpec:
@@ -61,10 +65,11 @@ def args(client: Client, context: str, tag: str) -> bool:
 
 
 def build(client: Client, context: str, tag: str) -> bool:
-    return follow(client.build(spec_of(context, tag)))
+    return succeeded(follow(client.build(spec_of(context, tag))))
 
 
-def upload(client: Client, folder: str, tag: str) -> bool:
+def uploaded(client: Client, folder: str, tag: str) -> pb.BuildSpec:
+    """What to build of a folder of this machine, once it is sent."""
     sent = client.upload(folder)
     show(
         context_digest=sent.digest,
@@ -75,7 +80,30 @@ def upload(client: Client, folder: str, tag: str) -> bool:
     # The context's path is one inside the upload now, "" its root.
     spec = spec_of("", tag)
     spec.context_digest = sent.digest
-    return follow(client.build(spec))
+    return spec
+
+
+def upload(client: Client, folder: str, tag: str) -> bool:
+    return succeeded(follow(client.build(uploaded(client, folder, tag))))
+
+
+def export(client: Client, folder: str, tag: str, file: str) -> bool:
+    spec = uploaded(client, folder, tag)
+    # Values, which the service keeps in memory while the build runs: of this machine's files it knows nothing.
+    spec.secrets.add(id="token", value=os.environb[b"SECRET_TOKEN"])
+    spec.registry_auths.add(
+        host=os.environ["REGISTRY_HOST"],
+        username=os.environ["REGISTRY_USER"],
+        password=os.environ["REGISTRY_PASSWORD"],
+    )
+    # The file is written here, not there.
+    spec.options.output.CopyFrom(build_options(output={"type": "oci", "dest": file}).output)
+    build = follow(client.build(spec))
+    for artifact in build.artifacts:  # one, of the one output
+        with open(file, "wb") as out:
+            out.writelines(client.download(artifact))
+        show(file=file, size_bytes=artifact.size_bytes, digest=artifact.digest)
+    return succeeded(build)
 
 
 def detach(client: Client, context: str, tag: str) -> bool:
@@ -87,19 +115,19 @@ def detach(client: Client, context: str, tag: str) -> bool:
             break
     show(dropped_at=event.sequence)
     # Later, maybe from another machine: with the name and the last sequence nothing is missed or repeated.
-    return follow(client.watch(name, after_sequence=event.sequence))
+    return succeeded(follow(client.watch(name, after_sequence=event.sequence)))
 
 
 def cancel(client: Client, context: str, tag: str) -> bool:
     name = client.create_build(spec_of(context, tag)).name
-    succeeded = False
-    for event in client.watch(name):
+    events = client.watch(name)
+    for event in events:
         show_event(event)
         if event.HasField("output"):
-            # Answers when nothing of the build runs any more; its watchers see `finished`.
-            client.cancel_build(name)
-        succeeded = event.finished.build.state == pb.Build.STATE_SUCCEEDED
-    return succeeded
+            break
+    # Answers when nothing of the build runs any more; its watchers see `finished`.
+    client.cancel_build(name)
+    return succeeded(follow(events))
 
 
 COMMANDS = {f.__name__: f for f in (args, build, upload, detach, cancel)}
@@ -111,10 +139,12 @@ def main() -> int:
     parser.add_argument("--ca", type=Path, help="use TLS; PEM of the authority that signed the service's certificate")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("health")
-    for name in COMMANDS:
+    for name in [*COMMANDS, "export"]:
         command = commands.add_parser(name)
         command.add_argument("context")
         command.add_argument("tag")
+        if name == "export":
+            command.add_argument("file")
     arguments = parser.parse_args()
 
     tls = Tls(root_certificates=arguments.ca.read_bytes()) if arguments.ca else None
@@ -122,14 +152,16 @@ def main() -> int:
     with Client(arguments.address, tls=tls, token=os.environ.get("CONTAINER_BUILDER_TOKEN", "")) as client:
         try:
             if arguments.command == "health":
-                succeeded = health(client)
+                done = health(client)
+            elif arguments.command == "export":
+                done = export(client, arguments.context, arguments.tag, arguments.file)
             else:
-                succeeded = COMMANDS[arguments.command](client, arguments.context, arguments.tag)
+                done = COMMANDS[arguments.command](client, arguments.context, arguments.tag)
         except ContainerBuilderError as error:
             fields = [violation.field for violation in error.field_violations]
             show(code=error.code.name, reason=error.reason, metadata=error.metadata, fields=fields)
             return 1
-    return 0 if succeeded else 1
+    return 0 if done else 1
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import grpc
 from containerbuilder.connection import DEFAULT_ADDRESS, Tls, call_metadata, channel_options
 from containerbuilder.context import Context, Upload
 from containerbuilder.errors import ContainerBuilderError, typed_errors
-from containerbuilder.resume import Backoff, Events, build_request, is_lost, resume_limit
+from containerbuilder.resume import Backoff, Content, Events, build_request, is_lost, resume_limit
 from containerbuilder.v1 import container_builder_pb2 as pb
 from containerbuilder.v1 import container_builder_pb2_grpc as pb_grpc
 
@@ -155,6 +155,26 @@ class Client:
                 if not is_lost(error) and error.code is not grpc.StatusCode.ABORTED:
                     raise
                 time.sleep(backoff.delay(error))
+
+    def download(self, artifact: pb.Artifact) -> Iterator[bytes]:
+        """The bytes of what a build made (Build.artifacts). After a lost connection it goes on where it was.
+
+        At the end they are checked against their digest: DATA_LOSS where they have another.
+        """
+        content = Content(artifact, self._resume_limit)
+        while not content.is_whole:
+            call = self.stub.DownloadArtifact(content.request(), metadata=self._metadata)
+            lost: grpc.RpcError | None = None
+            try:
+                for response in call:
+                    yield content.take(response)
+            except grpc.RpcError as error:
+                lost = error
+            finally:
+                call.cancel()
+            if not content.is_whole:
+                time.sleep(content.delay(lost))
+        content.verify()
 
     def _events(self, events: Events) -> Iterator[pb.BuildEvent]:
         while not events.finished:

@@ -1,5 +1,6 @@
 """When a call that failed is tried again. Nothing here waits or calls, so Client and AsyncClient share it."""
 
+import hashlib
 import random
 import time
 import uuid
@@ -89,6 +90,48 @@ class Events:
             if not is_lost(lost) or (not self._name and lost.code is not grpc.StatusCode.UNAVAILABLE):
                 raise lost from error
         return self._backoff.delay(lost)
+
+
+class Content:
+    """Which bytes of an artifact were passed on, and how to get the next ones."""
+
+    def __init__(self, artifact: pb.Artifact, limit: float):
+        self._artifact = artifact
+        self._offset = 0
+        self._sha256 = hashlib.sha256()
+        self._backoff = Backoff(limit)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it was passed on."""
+        return self._offset >= self._artifact.size_bytes
+
+    def request(self) -> pb.DownloadArtifactRequest:
+        """What to call next."""
+        return pb.DownloadArtifactRequest(name=self._artifact.name, offset=self._offset)
+
+    def take(self, response: pb.DownloadArtifactResponse) -> bytes:
+        """Notes the bytes, and answers them."""
+        self._backoff.reset()
+        if response.offset != self._offset:
+            raise ContainerBuilderError(grpc.StatusCode.DATA_LOSS, f"byte {response.offset} follows {self._offset}")
+        self._offset += len(response.data)
+        self._sha256.update(response.data)
+        return response.data
+
+    def delay(self, error: grpc.RpcError | None) -> float:
+        """The call ended before the end: seconds to wait before the next. Raises where there should be none."""
+        lost = ContainerBuilderError(grpc.StatusCode.UNAVAILABLE, "the stream ended before the artifact")
+        if error is not None:
+            lost = ContainerBuilderError.of(error)
+            if not is_lost(lost):
+                raise lost from error
+        return self._backoff.delay(lost)
+
+    def verify(self) -> None:
+        """Raises where the bytes are not those that the build made."""
+        if self._artifact.digest != f"sha256:{self._sha256.hexdigest()}":
+            raise ContainerBuilderError(grpc.StatusCode.DATA_LOSS, f"{self._artifact.name} has another digest")
 
 
 def build_request(
