@@ -2,7 +2,9 @@
 //
 //   npm ci && npm run build
 //   node dist/src/example.js --address=unix:///run/cb.sock build /srv/app app:dev
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { createWriteStream, readFileSync } from "node:fs";
+import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import {
   type ClientReadableStream,
@@ -17,6 +19,7 @@ import {
 
 import { BadRequest, ErrorInfo, Status } from "../gen/containerbuilder/errors/v1/error_details.js";
 import {
+  type Artifact,
   Build_State,
   type BuildEvent,
   BuildOptions,
@@ -29,8 +32,10 @@ import {
   ContainerBuilderClient,
   CreateBuildRequest,
   type CreateBuildResponse,
+  type DownloadArtifactResponse,
   type HealthRequest,
   type HealthResponse,
+  type OptionValue,
   WatchBuildRequest,
 } from "../gen/containerbuilder/v1/container_builder.js";
 import { uploadFolder } from "./upload.js";
@@ -92,6 +97,10 @@ const optionsOf = (contextPath: string, tag: string) =>
     options: [{ name: "tag", value: { kind: { $case: "values", value: { values: [tag] } } } }],
   });
 
+const pairs = (values: Record<string, string>): OptionValue => ({
+  kind: { $case: "pairs", value: { pairs: Object.entries(values).map(([key, value]) => ({ key, value })) } },
+});
+
 async function health(client: ContainerBuilderClient): Promise<boolean> {
   const answer = await once<HealthRequest, HealthResponse>(client.health.bind(client), {});
   const checks = Object.fromEntries(answer.checks.map(({ name, state }) => [name, state]));
@@ -99,11 +108,11 @@ async function health(client: ContainerBuilderClient): Promise<boolean> {
   return true;
 }
 
-type Command = (client: ContainerBuilderClient, context: string, tag: string) => Promise<boolean>;
+type Command = (client: ContainerBuilderClient, context: string, tag: string, file: string) => Promise<boolean>;
 
 const args: Command = async (client, context, tag) => {
   const options = optionsOf(context, tag);
-  options.buildArg = { kind: { $case: "pairs", value: { pairs: [{ key: "VERSION", value: "1.0" }] } } };
+  options.buildArg = pairs({ VERSION: "1.0" });
   options.options.push({ name: "no_cache", value: { kind: { $case: "flag", value: true } } });
   const request = ConstructArgsRequest.fromPartial({ options });
   const answer = await once<ConstructArgsRequest, ConstructArgsResponse>(client.constructArgs.bind(client), request);
@@ -117,13 +126,52 @@ const build: Command = async (client, context, tag) => {
   return succeeded(await follow(client.build(BuildRequest.fromPartial({ spec }))));
 };
 
-const upload: Command = async (client, folder, tag) => {
+/** What to build of a folder of this machine, once it is sent. */
+async function uploaded(client: ContainerBuilderClient, folder: string, tag: string): Promise<BuildSpec> {
   const { contextDigest, blobs, uploadedBlobs, uploadedBytes } = await uploadFolder(client, folder);
   show({ context_digest: contextDigest, blobs, uploaded_blobs: uploadedBlobs, uploaded_bytes: uploadedBytes });
   // The context's path is one inside the upload now, "" its root.
-  const spec = BuildSpec.fromPartial({ options: optionsOf("", tag), contextDigest });
+  return BuildSpec.fromPartial({ options: optionsOf("", tag), contextDigest });
+}
+
+const upload: Command = async (client, folder, tag) => {
+  const spec = await uploaded(client, folder, tag);
   return succeeded(await follow(client.build(BuildRequest.fromPartial({ spec }))));
 };
+
+const exportImage: Command = async (client, folder, tag, file) => {
+  const spec = await uploaded(client, folder, tag);
+  const { SECRET_TOKEN = "", REGISTRY_HOST = "", REGISTRY_USER = "", REGISTRY_PASSWORD = "" } = process.env;
+  // Values, which the service keeps in memory while the build runs: of this machine's files it knows nothing.
+  spec.secrets = [{ id: "token", value: Buffer.from(SECRET_TOKEN) }];
+  spec.registryAuths = [{ host: REGISTRY_HOST, username: REGISTRY_USER, password: REGISTRY_PASSWORD }];
+  // The file is written here, not there.
+  spec.options!.output = pairs({ type: "oci", dest: file });
+  const last = await follow(client.build(BuildRequest.fromPartial({ spec })));
+  const build = last.event?.$case === "finished" ? last.event.value.build : undefined;
+  for (const artifact of build?.artifacts ?? []) { // one, of the one output
+    await download(client, artifact, file);
+    show({ file, size_bytes: artifact.sizeBytes, digest: artifact.digest });
+  }
+  return succeeded(last);
+};
+
+/** Writes what a build made into a file. After a lost connection it could go on at any offset. */
+async function download(client: ContainerBuilderClient, { name, digest }: Artifact, file: string) {
+  const hash = createHash("sha256");
+  const call = client.downloadArtifact({ name, offset: 0 });
+  await pipeline(
+    async function* () {
+      for await (const { data } of call as AsyncIterable<DownloadArtifactResponse>) {
+        hash.update(data);
+        yield data;
+      }
+    },
+    createWriteStream(file),
+  );
+  const found = `sha256:${hash.digest("hex")}`;
+  if (found !== digest) throw new Error(`${name} has the digest ${found}`);
+}
 
 /** Starts a build that is the service's own: it needs nobody who watches. Answers its name. */
 async function create(client: ContainerBuilderClient, context: string, tag: string): Promise<string> {
@@ -184,7 +232,7 @@ function connect(address: string, ca?: string, token?: string): ContainerBuilder
   return new ContainerBuilderClient(address, channel, { interceptors: [withToken] });
 }
 
-const commands: Record<string, Command> = { args, build, upload, detach, cancel };
+const commands: Record<string, Command> = { args, build, upload, export: exportImage, detach, cancel };
 
 async function main(): Promise<boolean> {
   const { values, positionals } = parseArgs({
@@ -194,14 +242,16 @@ async function main(): Promise<boolean> {
       ca: { type: "string" }, // use TLS; PEM of the authority that signed the service's certificate
     },
   });
-  const [name = "", context, tag] = positionals;
-  const command = commands[name];
+  const [name = "", context, tag, file = ""] = positionals;
+  const command = positionals.length === (name === "export" ? 4 : 3) ? commands[name] : undefined;
   // The token is from the environment: arguments are there for every user of the machine to see.
   const client = connect(values.address!, values.ca, process.env["CONTAINER_BUILDER_TOKEN"]);
   try {
     if (name === "health") return await health(client);
-    if (command && context !== undefined && tag !== undefined) return await command(client, context, tag);
-    throw new Error("usage: [--address=A] [--ca=FILE] health | args|build|upload|detach|cancel CONTEXT TAG");
+    if (command) return await command(client, context!, tag!, file);
+    throw new Error(
+      "usage: [--address=A] [--ca=FILE] health | args|build|upload|detach|cancel CONTEXT TAG | export CONTEXT TAG FILE",
+    );
   } finally {
     client.close();
   }

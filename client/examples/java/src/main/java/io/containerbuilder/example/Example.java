@@ -3,9 +3,11 @@ package io.containerbuilder.example;
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.protobuf.Any;
+import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.rpc.BadRequest;
 import com.google.rpc.ErrorInfo;
+import io.containerbuilder.v1.Artifact;
 import io.containerbuilder.v1.Build;
 import io.containerbuilder.v1.BuildEvent;
 import io.containerbuilder.v1.BuildOptions;
@@ -17,10 +19,10 @@ import io.containerbuilder.v1.ConstructArgsRequest;
 import io.containerbuilder.v1.ContainerBuilderGrpc;
 import io.containerbuilder.v1.ContainerBuilderGrpc.ContainerBuilderBlockingStub;
 import io.containerbuilder.v1.CreateBuildRequest;
+import io.containerbuilder.v1.DownloadArtifactRequest;
 import io.containerbuilder.v1.HealthRequest;
 import io.containerbuilder.v1.Option;
 import io.containerbuilder.v1.OptionValue;
-import io.containerbuilder.v1.Pair;
 import io.containerbuilder.v1.PairList;
 import io.containerbuilder.v1.ValueList;
 import io.containerbuilder.v1.WatchBuildRequest;
@@ -40,10 +42,16 @@ import java.io.File;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.DigestOutputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -132,6 +140,15 @@ public final class Example {
         .addOptions(Option.newBuilder().setName("tag").setValue(value));
   }
 
+  /** Keys and values in turn. */
+  private static OptionValue pairs(String... keysAndValues) {
+    PairList.Builder list = PairList.newBuilder();
+    for (int i = 0; i < keysAndValues.length; i += 2) {
+      list.addPairsBuilder().setKey(keysAndValues[i]).setValue(keysAndValues[i + 1]);
+    }
+    return OptionValue.newBuilder().setPairs(list).build();
+  }
+
   private static BuildSpec specOf(String context, String tag) {
     return BuildSpec.newBuilder().setOptions(optionsOf(context, tag)).build();
   }
@@ -145,22 +162,23 @@ public final class Example {
   }
 
   private boolean args(String context, String tag) {
-    Pair version = Pair.newBuilder().setKey("VERSION").setValue("1.0").build();
     BuildOptions.Builder options = optionsOf(context, tag)
-        .setBuildArg(OptionValue.newBuilder().setPairs(PairList.newBuilder().addPairs(version)))
+        .setBuildArg(pairs("VERSION", "1.0"))
         .addOptions(Option.newBuilder().setName("no_cache").setValue(OptionValue.newBuilder().setFlag(true)));
     var answer = stub.constructArgs(ConstructArgsRequest.newBuilder().setOptions(options).build());
     show("args", List.copyOf(answer.getArgsList()));
     return true;
   }
 
-  private boolean build(BuildSpec spec) {
+  private BuildEvent build(BuildSpec spec) {
     // The build is stopped when this call is cancelled; see DisconnectPolicy.
     var responses = stub.build(BuildRequest.newBuilder().setSpec(spec).build());
-    return succeeded(follow(responses, BuildResponse::getEvent, event -> false));
+    return follow(responses, BuildResponse::getEvent, event -> false);
   }
 
-  private boolean upload(String folder, String tag) throws IOException, InterruptedException, StatusException {
+  /** What to build of a folder of this machine, once it is sent. */
+  private BuildSpec.Builder uploaded(String folder, String tag)
+      throws IOException, InterruptedException, StatusException {
     Upload sent = Upload.of(stub, Path.of(folder));
     show(
         "context_digest", sent.contextDigest(),
@@ -168,7 +186,41 @@ public final class Example {
         "uploaded_blobs", sent.uploadedBlobs(),
         "uploaded_bytes", sent.uploadedBytes());
     // The context's path is one inside the upload now, "" its root.
-    return build(specOf("", tag).toBuilder().setContextDigest(sent.contextDigest()).build());
+    return specOf("", tag).toBuilder().setContextDigest(sent.contextDigest());
+  }
+
+  private boolean export(String folder, String tag, String file)
+      throws IOException, InterruptedException, StatusException, NoSuchAlgorithmException {
+    BuildSpec.Builder spec = uploaded(folder, tag);
+    // Values, which the service keeps in memory while the build runs: of this machine's files it knows nothing.
+    spec.addSecretsBuilder().setId("token").setValue(ByteString.copyFromUtf8(System.getenv("SECRET_TOKEN")));
+    spec.addRegistryAuthsBuilder()
+        .setHost(System.getenv("REGISTRY_HOST"))
+        .setUsername(System.getenv("REGISTRY_USER"))
+        .setPassword(System.getenv("REGISTRY_PASSWORD"));
+    // The file is written here, not there.
+    spec.getOptionsBuilder().setOutput(pairs("type", "oci", "dest", file));
+    BuildEvent last = build(spec.build());
+    for (Artifact artifact : last.getFinished().getBuild().getArtifactsList()) { // one, of the one output
+      download(artifact, Path.of(file));
+      show("file", file, "size_bytes", artifact.getSizeBytes(), "digest", artifact.getDigest());
+    }
+    return succeeded(last);
+  }
+
+  /** Writes what a build made into a file. After a lost connection it could go on at any offset. */
+  private void download(Artifact artifact, Path file) throws IOException, NoSuchAlgorithmException {
+    MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
+    try (OutputStream out = new DigestOutputStream(Files.newOutputStream(file), sha256)) {
+      var responses = stub.downloadArtifact(DownloadArtifactRequest.newBuilder().setName(artifact.getName()).build());
+      while (responses.hasNext()) {
+        responses.next().getData().writeTo(out);
+      }
+    }
+    String digest = "sha256:" + HexFormat.of().formatHex(sha256.digest());
+    if (!digest.equals(artifact.getDigest())) {
+      throw new IOException(artifact.getName() + " has the digest " + digest);
+    }
   }
 
   /** Starts a build that is the service's own: it needs nobody who watches. Answers its name. */
@@ -250,9 +302,9 @@ public final class Example {
         case "args":
           return args(command[1], command[2]);
         case "build":
-          return build(specOf(command[1], command[2]));
+          return succeeded(build(specOf(command[1], command[2])));
         case "upload":
-          return upload(command[1], command[2]);
+          return succeeded(build(uploaded(command[1], command[2]).build()));
         case "detach":
           return detach(command[1], command[2]);
         case "cancel":
@@ -260,8 +312,12 @@ public final class Example {
         default:
       }
     }
+    if (command.length == 4 && command[0].equals("export")) {
+      return export(command[1], command[2], command[3]);
+    }
     throw new IllegalArgumentException(
-        "usage: [--address=A] [--ca=FILE] health | args|build|upload|detach|cancel CONTEXT TAG");
+        "usage: [--address=A] [--ca=FILE]"
+            + " health | args|build|upload|detach|cancel CONTEXT TAG | export CONTEXT TAG FILE");
   }
 
   private static boolean connectAndRun(String[] arguments) throws Exception {
