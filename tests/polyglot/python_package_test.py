@@ -102,7 +102,7 @@ class Proxy:
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._sockets, self._lock = [], threading.Lock()
         self.connections = 0
-        #: So many bytes more from the client, and the connections are cut, once.
+        #: So many bytes more, and the connections are cut, once.
         self.cut_after = None
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -116,7 +116,7 @@ class Proxy:
             with self._lock:
                 self.connections += 1
                 self._sockets += [near, far]
-            for arguments in ((near, far, self._count), (far, near, lambda size: None)):
+            for arguments in ((near, far, self._count), (far, near, self._count)):
                 threading.Thread(target=self._pass_on, args=arguments, daemon=True).start()
 
     def _count(self, size: int):
@@ -268,6 +268,24 @@ def test_an_upload_goes_on_where_it_was_cut(make_client, proxy, context, folder)
         assert second.uploaded_blobs == 2
         events = list(client.build(pb.BuildSpec(options=build_options(tag=TAG), context_digest=second.digest)))
         assert events[-1].finished.build.state == pb.Build.STATE_SUCCEEDED
+
+
+def test_a_download_goes_on_where_it_was_cut(make_client, proxy, context):
+    path = context("copy image ../artifacts/1/file\n")
+    image = os.urandom(20 << 20)
+    (path / "image").write_bytes(image)
+    with make_client(proxy.address) as client:
+        digest = client.upload(path).digest
+        options = build_options(tag=TAG, output={"type": "oci", "dest": "image.tar"})
+        events = list(client.build(pb.BuildSpec(options=options, context_digest=digest)))
+        (artifact,) = events[-1].finished.build.artifacts
+        connections, proxy.cut_after = proxy.connections, len(image) // 2
+        received = b"".join(client.download(artifact))
+        assert proxy.connections > connections, "it was cut"
+        assert received == image
+        artifact.digest = "sha256:" + "0" * 64
+        with pytest.raises(ContainerBuilderError, match="DATA_LOSS"):
+            list(client.download(artifact))
 
 
 # --- Errors and types ------------------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ set -eu
 proto=containerbuilder/v1/container_builder.proto
 module=containerbuilder/client/examples/go
 # The proto names no Go package, so that each program may have it where it wants.
-package=M$proto=$module/gen/containerbuilderv1
+options=module=$module,M$proto=$module/gen/containerbuilderv1
 mkdir -p gen
 protoc -I ../../../proto \
-  --plugin="protoc-gen-go=$(go tool -n protoc-gen-go)" --go_out=. --go_opt="module=$module,$package" \
-  --plugin="protoc-gen-go-grpc=$(go tool -n protoc-gen-go-grpc)" --go-grpc_out=. --go-grpc_opt="module=$module,$package" \
+  --plugin="protoc-gen-go=$(go tool -n protoc-gen-go)" --go_out=. --go_opt="$options" \
+  --plugin="protoc-gen-go-grpc=$(go tool -n protoc-gen-go-grpc)" --go-grpc_out=. --go-grpc_opt="$options" \
   "$proto"

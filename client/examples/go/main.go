@@ -372,7 +372,8 @@ func run() error {
 	if flag.NArg() == 4 && flag.Arg(0) == "export" {
 		return c.export(ctx, flag.Arg(1), flag.Arg(2), flag.Arg(3))
 	}
-	return errors.New("usage: example [--address=A] [--ca=FILE] health | args|build|upload|detach|cancel CONTEXT TAG | export CONTEXT TAG FILE")
+	return errors.New("usage: example [--address=A] [--ca=FILE]" +
+		" health | args|build|upload|detach|cancel CONTEXT TAG | export CONTEXT TAG FILE")
 }
 
 func main() {
