@@ -19,17 +19,16 @@ class Target:
     def __init__(self, daemon, ca, token: str):
         self.daemon = daemon
         self.token = token
-        self.port = daemon.tcp_address.rpartition(":")[2]
         self.ca = ca
 
     def grpcurl(self, *arguments, data: str = "", token: str = ""):
         command = ["grpcurl", f"-cacert={self.ca}", "-format-error"]
         command += ["-H", f"authorization: Bearer {token or self.token}"]
         command += ["-d", data] if data else []
-        return run([*command, f"localhost:{self.port}", *arguments])
+        return run([*command, self.daemon.tcp_address, *arguments])
 
     def probe(self, *arguments, addr: str = ""):
-        return run(["grpc-health-probe", f"-addr={addr or f'localhost:{self.port}'}", "-rpc-timeout=10s", *arguments])
+        return run(["grpc-health-probe", f"-addr={addr or self.daemon.tcp_address}", "-rpc-timeout=10s", *arguments])
 
 
 def run(command) -> subprocess.CompletedProcess:

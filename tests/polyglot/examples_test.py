@@ -118,9 +118,8 @@ def over_tls(start_daemon, fake_nerdctl, folder):
         *(f"--nerdctl={fake_nerdctl}", f"--buildkit_host=unix://{folder}/nobody.sock", f"--read_roots={folder}"),
         *(f"--tls_cert={server.cert}", f"--tls_key={server.key}", f"--callers_file={callers}"),
     )
-    address = f"localhost:{daemon.tcp_address.rpartition(':')[2]}"
     with tls_channel(daemon.tcp_address, authority.cert) as channel:
-        arguments = [f"--address={address}", f"--ca={authority.cert}"]
+        arguments = [f"--address={daemon.tcp_address}", f"--ca={authority.cert}"]
         service = Service(arguments, stub_of(channel, token), bearer(token), token)
         yield service
         for example in service.examples:
