@@ -1,0 +1,1 @@
+"""What protoc makes of containerbuilder/v1/container_builder.proto."""
