@@ -35,6 +35,19 @@ std::string Shown(absl::string_view path) {
   return ToUtf8(absl::Utf8SafeCEscape(cut));
 }
 
+// A target goes up again behind a name.
+bool TurnsBack(absl::string_view target) {
+  bool has_name = false;
+  for (const absl::string_view part : absl::StrSplit(target, '/')) {
+    if (part == "..") {
+      if (has_name) return true;
+    } else if (!part.empty() && part != ".") {
+      has_name = true;
+    }
+  }
+  return false;
+}
+
 // A message has fields that this version does not know.
 template <typename Message>
 bool HasUnknown(const Message& message) {
@@ -47,7 +60,8 @@ class DirectoryRules {
 
   absl::Status Check(const v1::Directory& directory) {
     if (HasUnknown(directory)) {
-      return TreeInvalid(path_, "it has fields that this service does not know");
+      return TreeInvalid(path_,
+                         "it has fields that this service does not know");
     }
     CONTAINERBUILDER_RETURN_IF_ERROR(CheckAll(directory.files()));
     CONTAINERBUILDER_RETURN_IF_ERROR(CheckAll(directory.directories()));
@@ -141,6 +155,12 @@ class DirectoryRules {
                      "a link of a context is relative; this one leads to a "
                      "place of the machine");
     }
+    if (TurnsBack(target)) {
+      return Invalid(link.name(),
+                     "a link's target has \"..\" only at its beginning: behind "
+                     "a name, which may be a link itself, nobody can tell from "
+                     "the text where it leads");
+    }
     return absl::OkStatus();
   }
 
@@ -162,14 +182,8 @@ std::string PathInTree(absl::string_view path, absl::string_view name) {
 }
 
 int ClimbOf(absl::string_view target) {
-  int depth = 0;
-  int least = 0;
-  for (const absl::string_view part : absl::StrSplit(target, '/')) {
-    if (part.empty() || part == ".") continue;
-    depth += part == ".." ? -1 : 1;
-    least = std::min(least, depth);
-  }
-  return -least;
+  const std::vector<absl::string_view> parts = absl::StrSplit(target, '/');
+  return static_cast<int>(absl::c_count(parts, ".."));
 }
 
 absl::StatusOr<v1::Directory> ReadDirectory(absl::string_view bytes,

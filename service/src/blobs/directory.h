@@ -23,8 +23,8 @@ absl::Status TreeInvalid(absl::string_view path, absl::string_view rule);
 // `name` in the folder `path`.
 std::string PathInTree(absl::string_view path, absl::string_view name);
 
-// How many folders above that of the link its target leads on its way, by its
-// text; 0 where it stays beneath.
+// How many folders above that of the link its target leads; 0 where it stays
+// beneath. Of a target that ReadDirectory took.
 int ClimbOf(absl::string_view target);
 
 }  // namespace containerbuilder::service

@@ -144,7 +144,7 @@ TEST_F(TreeTest, MakesWhatItSays) {
   tree_.AddFile(root, "large", std::string(3 << 18, 'x'), 0755);
   tree_.AddFolder(root, "deep", deep, 0555);
   tree_.AddFolder(root, "empty", {}, 0700);
-  ContextTree::AddLink(root, "link", "deep/../deep/file");
+  ContextTree::AddLink(root, "link", "./deep//file");
   ContextTree::AddLink(root, "nowhere", "not/there");
   ASSERT_THAT(Unpack(root), IsOk());
   EXPECT_EQ(ReadFile(Target() + "/deep/file"), "far down");
@@ -159,7 +159,7 @@ TEST_F(TreeTest, MakesWhatItSays) {
   EXPECT_EQ(info.st_mtim.tv_sec, 0);
   ASSERT_EQ(lstat((Target() + "/ odd\n\xff name").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode, S_IFREG | 0);
-  EXPECT_EQ(fs::read_symlink(Target() + "/link"), "deep/../deep/file");
+  EXPECT_EQ(fs::read_symlink(Target() + "/link"), "./deep//file");
   EXPECT_EQ(fs::read_symlink(Target() + "/nowhere"), "not/there");
   EXPECT_TRUE(fs::is_empty(Target() + "/empty"));
   chmod((Target() + "/deep").c_str(), 0755);
@@ -199,9 +199,13 @@ TEST_F(TreeTest, RefusesHostileEntriesAndTouchesNothing) {
     };
   };
   for (const char* target :
-       {"..", "../canary", "a/../../canary", "./../x", "a/b/../../../x",
-        "../staging/context", "x/..//../"}) {
+       {"..", "../canary", "./../x", "..//../x", "../staging/context"}) {
     attacks.push_back({target, link(target), "\"l\": the link leads out"});
+  }
+  // Where `a` is a link to a folder further up, it leads out after all.
+  for (const char* target : {"a/..", "a/../b", "a/../../canary",
+                             "a/b/../../../x", "../x/..", "x/..//../"}) {
+    attacks.push_back({target, link(target), "\"..\" only at its beginning"});
   }
   for (const char* target : {"/", "/etc", "//etc"}) {
     attacks.push_back({target, link(target), "\"l\": a link of a context is"});
@@ -494,11 +498,9 @@ TEST_F(TreeTest, GivesUpWhenItIsToldTo) {
   EXPECT_THAT(Unpack(root), HasReason("DRAINING"));
 }
 
-TEST(ClimbTest, IsTheMostThatATargetLeadsUp) {
+TEST(ClimbTest, IsHowFarATargetLeadsUp) {
   EXPECT_EQ(ClimbOf("a/b"), 0);
-  EXPECT_EQ(ClimbOf("a/../b"), 0);
   EXPECT_EQ(ClimbOf(".."), 1);
-  EXPECT_EQ(ClimbOf("a/../../b/c/d"), 1);
   EXPECT_EQ(ClimbOf("./.././/../x"), 2);
 }
 
