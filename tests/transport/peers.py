@@ -81,7 +81,9 @@ def bearer(token: str):
     return (("authorization", f"Bearer {token}"),)
 
 
-class WithMetadata(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+class WithMetadata(
+    grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor
+):
     """Adds headers to every call of a channel."""
 
     def __init__(self, metadata):
@@ -92,6 +94,9 @@ class WithMetadata(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInter
 
     def intercept_unary_stream(self, continuation, details, request):
         return continuation(self._changed(details), request)
+
+    def intercept_stream_unary(self, continuation, details, requests):
+        return continuation(self._changed(details), requests)
 
     def _changed(self, details):
         return _Details(details.method, details.timeout, self.metadata, None, details.wait_for_ready, None)

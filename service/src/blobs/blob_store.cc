@@ -474,12 +474,14 @@ bool BlobStore::EvictFromAnybody() {
   const std::string* oldest = nullptr;
   absl::Time used = absl::InfiniteFuture();
   for (const auto& [name, owner] : owners_) {
-    const auto free = absl::c_find_if(owner->by_use, [&](const Digest& digest) {
-      return owner->blobs.at(digest).holds == 0;
-    });
-    if (free != owner->by_use.end() && owner->blobs.at(*free).used < used) {
-      used = owner->blobs.at(*free).used;
-      oldest = &name;
+    for (const Digest& digest : owner->by_use) {
+      const Blob& blob = owner->blobs.at(digest);
+      if (blob.holds > 0) continue;
+      if (blob.used < used) {
+        used = blob.used;
+        oldest = &name;
+      }
+      break;
     }
     for (const auto& [digest, part] : owner->parts) {
       if (!part.open && part.written < used) {

@@ -89,7 +89,7 @@ class DirectoryRules {
                        "names, and each is there once");
       }
       last = &name;
-      names_.push_back(name);
+      names_.emplace_back(name);
       if (HasUnknown(entry)) {
         return Invalid(name, "it has fields that this service does not know");
       }
