@@ -1,4 +1,5 @@
-"""Each language's example and the service on two machines: network namespaces of their own, and no folder that both see.
+"""Each language's example and the service in network namespaces of their own, and with no folder that both see: as on
+two machines.
 
 EXAMPLES has the examples, made by tests/polyglot/build_example.
 """
@@ -111,7 +112,9 @@ def base_image(registry, folder, context):  # noqa: F811
 
 @pytest.mark.parametrize("language", ["python", "go", "node", "java"])
 @pytest.mark.parametrize("registry", ["login"], indirect=True)
-def test_a_build_with_all_that_it_needs(language, token, authority, client_files, base_image, marker, registry):  # noqa: F811
+def test_a_build_with_all_that_it_needs(
+    language, token, authority, client_files, base_image, marker, registry  # noqa: F811
+):
     files, enter = client_files
     context = files / "context"
     (context / "sub").mkdir(parents=True)
