@@ -152,13 +152,14 @@ absl::Span<const Setting> Settings() {
        },
        Reload::kYes,
        "How many bytes may be copied for one build of a caller who is not "
-       "trusted (TOO_LARGE)."},
+       "trusted, or unpacked of one uploaded context (TOO_LARGE)."},
       {"max_staged_files",
        [](DaemonOptions& o) -> Field {
          return &o.server.policy.max_staged_files;
        },
        Reload::kYes,
-       "How many files may be copied for one such build (TOO_LARGE)."},
+       "How many files may be copied or unpacked for one such build "
+       "(TOO_LARGE)."},
       {"share_registry_logins",
        [](DaemonOptions& o) -> Field {
          return &o.server.share_registry_logins;
@@ -261,6 +262,31 @@ absl::Span<const Setting> Settings() {
        Reload::kNo,
        "Where the disk of state_dir has less free, no build is taken, and one "
        "that prints is ended (NO_SPACE)."},
+
+      // --- Uploads
+      {"max_blob_store_bytes",
+       [](DaemonOptions& o) -> Field {
+         return Bytes{&o.server.max_blob_store_bytes};
+       },
+       Reload::kYes,
+       "Contents of uploaded contexts that are kept for later builds; over it, "
+       "those go that were not used for the longest time."},
+      {"max_blob_store_bytes_per_caller",
+       [](DaemonOptions& o) -> Field {
+         return Bytes{&o.server.max_blob_store_bytes_per_caller};
+       },
+       Reload::kYes,
+       "The same of one caller. A context must fit into it (NO_SPACE)."},
+      {"max_blob_bytes",
+       [](DaemonOptions& o) -> Field {
+         return Bytes{&o.server.max_blob_bytes};
+       },
+       Reload::kYes, "The largest single file of an upload (TOO_LARGE)."},
+      {"upload_ttl",
+       [](DaemonOptions& o) -> Field { return &o.server.upload_ttl; },
+       Reload::kYes,
+       "What came of an upload that broke off is kept for so long, to be gone "
+       "on with."},
 
       // --- The process
       {"no_new_privs",

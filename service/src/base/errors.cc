@@ -87,6 +87,24 @@ void AttachRetry(absl::Status& status, absl::Duration delay) {
   Attach(status, retry);
 }
 
+// For what is not there, or is somebody else's.
+absl::Status MakeNotFound(absl::string_view what, absl::string_view type,
+                          absl::string_view form, absl::string_view name) {
+  name = name.substr(0, limits::kMaxErrorMessageBytes / 2);
+  const std::string shown = ToUtf8(name);
+  absl::Status status =
+      Make(absl::StatusCode::kNotFound, "BUILD_NOT_FOUND",
+           absl::StrCat("there is no ", what, " \"", shown,
+                        "\", or none that you may see; names are of the form ",
+                        form));
+  v1::ResourceInfo info;
+  info.set_resource_type(std::string(type));
+  info.set_resource_name(shown);
+  info.set_description("not found");
+  Attach(status, info);
+  return status;
+}
+
 // A limit of which `subject` has used all.
 absl::Status MakeQuota(absl::string_view reason, absl::string_view subject,
                        absl::string_view description, absl::string_view setting,
@@ -165,6 +183,23 @@ absl::Status SecretsUnavailable(absl::string_view description) {
       absl::StrCat("the service has no folder in memory for secrets by value (",
                    description,
                    "); the operator can name one by --secret_dir"));
+}
+
+absl::Status BlobsMissing(absl::Span<const std::string> digests, int count) {
+  absl::Status status = Make(
+      absl::StatusCode::kFailedPrecondition, "BLOBS_MISSING",
+      absl::StrCat("the service lacks ", count,
+                   " contents of spec.context_digest, or no longer has them; "
+                   "ask FindMissingBlobs, send them, and then this again"),
+      {{"field", "spec.context_digest"}, {"missing", absl::StrCat(count)}});
+  v1::PreconditionFailure failure;
+  for (const std::string& digest : digests) {
+    v1::PreconditionFailure::Violation* violation = failure.add_violations();
+    violation->set_type("MISSING");
+    violation->set_subject(digest);
+  }
+  Attach(status, failure);
+  return status;
 }
 
 absl::Status PathNotAllowed(absl::string_view field,
@@ -256,9 +291,33 @@ absl::Status TooManyBuilds(int max_builds) {
       "--max_builds_per_caller", absl::Seconds(10));
 }
 
-absl::Status NoSpace(absl::string_view description) {
+absl::Status UploadInProgress() {
+  absl::Status status =
+      Make(absl::StatusCode::kAborted, "UPLOAD_IN_PROGRESS",
+           "another call of yours sends this blob; ask FindMissingBlobs again "
+           "when it has ended");
+  AttachRetry(status, absl::Seconds(1));
+  return status;
+}
+
+absl::Status UploadIdle(absl::Duration limit) {
+  return Make(absl::StatusCode::kAborted, "UPLOAD_IDLE",
+              absl::StrCat("nothing came for ", absl::FormatDuration(limit),
+                           "; what came is kept: ask FindMissingBlobs, and go "
+                           "on"));
+}
+
+absl::Status TooManyUploads(int max_uploads) {
+  return MakeQuota("RATE_LIMITED", "uploads",
+                   absl::StrCat("you send ", max_uploads,
+                                " blobs at the same time already; send more "
+                                "of them in one call"),
+                   "", absl::Seconds(1));
+}
+
+absl::Status NoSpace(absl::string_view description, absl::string_view setting) {
   absl::Status status = Make(absl::StatusCode::kResourceExhausted, "NO_SPACE",
-                             description, {{"setting", "--min_free_bytes"}});
+                             description, {{"setting", setting}});
   AttachRetry(status, absl::Seconds(60));
   return status;
 }
@@ -270,19 +329,13 @@ absl::Status TooLarge(absl::string_view field, absl::string_view description,
 }
 
 absl::Status BuildNotFound(absl::string_view name) {
-  name = name.substr(0, limits::kMaxErrorMessageBytes / 2);
-  const std::string shown = ToUtf8(name);
-  absl::Status status =
-      Make(absl::StatusCode::kNotFound, "BUILD_NOT_FOUND",
-           absl::StrCat("there is no build \"", shown,
-                        "\", or none that you may see; names are of the form "
-                        "builds/{id}"));
-  v1::ResourceInfo info;
-  info.set_resource_type("containerbuilder.v1/Build");
-  info.set_resource_name(shown);
-  info.set_description("not found");
-  Attach(status, info);
-  return status;
+  return MakeNotFound("build", "containerbuilder.v1/Build", "builds/{id}",
+                      name);
+}
+
+absl::Status ArtifactNotFound(absl::string_view name) {
+  return MakeNotFound("artifact", "containerbuilder.v1/Artifact",
+                      "builds/{id}/artifacts/{n}", name);
 }
 
 absl::Status BuildNotEnded(absl::string_view name) {
@@ -306,6 +359,13 @@ absl::Status SequenceOutOfRange(std::int64_t after_sequence,
       absl::StatusCode::kOutOfRange, "SEQUENCE_OUT_OF_RANGE", "after_sequence",
       absl::StrCat(after_sequence, " is outside of 0 to ", last_sequence,
                    ", the last event that there is"));
+}
+
+absl::Status OffsetOutOfRange(std::int64_t offset, std::int64_t size) {
+  return MakeForField(
+      absl::StatusCode::kOutOfRange, "OFFSET_OUT_OF_RANGE", "offset",
+      absl::StrCat(offset, " is outside of 0 to ", size,
+                   ", the artifact's size"));
 }
 
 absl::Status JournalDamaged(absl::string_view description) {

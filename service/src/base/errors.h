@@ -2,10 +2,12 @@
 #define CONTAINERBUILDER_BASE_ERRORS_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 
 // The errors that callers see, by name. Each carries google.rpc details as
 // payloads (type URL -> bytes), which rpc/ writes into the gRPC status:
@@ -31,6 +33,9 @@ absl::Status NerdctlNotFound(absl::string_view description);
 absl::Status NerdctlNotExecutable(absl::string_view path,
                                   absl::string_view description);
 
+// The service lacks these contents of a context; `digests` are the first of
+// all `count`. A violation of type MISSING for each.
+absl::Status BlobsMissing(absl::Span<const std::string> digests, int count);
 // There is no place in memory for secrets by value.
 absl::Status SecretsUnavailable(absl::string_view description);
 
@@ -57,17 +62,24 @@ absl::Status RoleRequired(absl::string_view role);
 absl::Status Draining();
 absl::Status Storage(absl::string_view description);
 
+// ABORTED: another call sends this blob; or nothing came for too long.
+absl::Status UploadInProgress();
+absl::Status UploadIdle(absl::Duration limit);
+
 // RESOURCE_EXHAUSTED, with RetryInfo and, but for the disk, QuotaFailure.
 absl::Status QueueFull(int max_queued);
 absl::Status TooManyCalls(absl::Duration delay);
 absl::Status TooManyBuilds(int max_builds);
-absl::Status NoSpace(absl::string_view description);
+absl::Status TooManyUploads(int max_uploads);
+absl::Status NoSpace(absl::string_view description,
+                     absl::string_view setting = "--min_free_bytes");
 // The same of a field, with no time after which it would be otherwise.
 absl::Status TooLarge(absl::string_view field, absl::string_view description,
                       absl::string_view setting);
 
 // NOT_FOUND, with ResourceInfo; for builds of others, too.
 absl::Status BuildNotFound(absl::string_view name);
+absl::Status ArtifactNotFound(absl::string_view name);
 // FAILED_PRECONDITION.
 absl::Status BuildNotEnded(absl::string_view name);
 // ALREADY_EXISTS.
@@ -75,6 +87,7 @@ absl::Status RequestIdReused(absl::string_view request_id);
 // OUT_OF_RANGE.
 absl::Status SequenceOutOfRange(std::int64_t after_sequence,
                                 std::int64_t last_sequence);
+absl::Status OffsetOutOfRange(std::int64_t offset, std::int64_t size);
 // DATA_LOSS.
 absl::Status JournalDamaged(absl::string_view description);
 

@@ -19,6 +19,32 @@ inline constexpr std::size_t kMaxOutputChunkBytes = 64 * 1024;
 // hold its request (kMaxRequestBytes) and little else.
 inline constexpr std::size_t kMaxJournalPayloadBytes = 16 * 1024 * 1024;
 
+// UploadBlobsRequest.data, and what DownloadArtifact reads at a time: more does
+// not go quicker, and each call holds one in memory.
+inline constexpr std::size_t kMaxPieceBytes = 1024 * 1024;
+inline constexpr std::size_t kDownloadPieceBytes = 256 * 1024;
+// FindMissingBlobs: a tree of source has fewer, and the request some 800 KiB.
+inline constexpr int kMaxFoundBlobs = 10'000;
+// Blobs that one caller sends at the same time: a client needs one call, or one
+// for each core. Of those that broke off, the oldest go when there are more.
+inline constexpr int kMaxOpenUploads = 64;
+inline constexpr int kMaxLeftUploads = 1000;
+// Each takes some 200 bytes of memory; the largest context has fewer
+// (--max_staged_files).
+inline constexpr std::size_t kMaxBlobsPerCaller = 500'000;
+// A call of UploadBlobs that sends nothing for so long is ended: a client that
+// reads a slow disk, and a proxy that was suspended, are back by then.
+inline constexpr absl::Duration kUploadIdleTimeout = absl::Seconds(60);
+// How old the time of last use may be that a blob's file has.
+inline constexpr absl::Duration kBlobTouchInterval = absl::Hours(1);
+// A Directory, and all different ones of a context, which are read into
+// memory: 200,000 files take some 30 MiB.
+inline constexpr std::int64_t kMaxDirectoryBytes = 16 * 1024 * 1024;
+inline constexpr std::int64_t kMaxDirectoryBytesPerTree = 64 * 1024 * 1024;
+// Digests that BLOBS_MISSING names: the status travels in a header of 8 KiB, in
+// base64. FindMissingBlobs has them all.
+inline constexpr std::size_t kMaxMissingNamed = 32;
+
 // How much output a crash of the machine may take from a build's journal:
 // what was printed in that time, or that many bytes.
 inline constexpr absl::Duration kJournalSyncInterval = absl::Seconds(1);
@@ -151,6 +177,9 @@ inline constexpr int kMaxMetadataBytes = 8 * 1024;
 inline constexpr std::int64_t kMaxUncalledBytes =
     kMaxRequestBytes + 1024 * 1024;
 inline constexpr std::int64_t kCallOverheadBytes = 16 * 1024;
+// What frames and TLS records add to a message of a stream, besides a
+// sixteenth.
+inline constexpr std::int64_t kPieceOverheadBytes = 128;
 inline constexpr std::int64_t kIdleBytesPerSecond = 4 * 1024;
 // The same of all connections from one host, so that one that floods does not
 // just connect again.

@@ -70,6 +70,12 @@ std::vector<std::string> FoldersForSecrets(const EngineOptions& options,
   return folders;
 }
 
+BlobStore::Limits BlobLimits(const EngineOptions& options) {
+  return {options.max_blob_store_bytes,
+          options.max_blob_store_bytes_per_caller, options.max_blob_bytes,
+          options.upload_ttl};
+}
+
 absl::Status CheckRequestId(absl::string_view request_id) {
   if (request_id.size() <= limits::kMaxRequestIdBytes &&
       absl::c_all_of(request_id, absl::ascii_isgraph)) {
@@ -228,6 +234,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
     engine->logger_->warn("secrets by value are refused: {}", why);
   }
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->OpenStore());
+  CONTAINERBUILDER_RETURN_IF_ERROR(engine->OpenBlobs());
   CONTAINERBUILDER_RETURN_IF_ERROR(engine->Recover());
   if (const absl::Status held = engine->reserve_.Refill(); !held.ok()) {
     engine->logger_->warn("there is no room for builds: {}",
@@ -258,6 +265,11 @@ absl::Status Engine::Check(const EngineOptions& options) {
       {"retain_bytes", options.retain_bytes >= 0},
       {"max_log_bytes", options.max_log_bytes >= 0},
       {"min_free_bytes", options.min_free_bytes >= 0},
+      {"max_blob_store_bytes", options.max_blob_store_bytes >= 0},
+      {"max_blob_store_bytes_per_caller",
+       options.max_blob_store_bytes_per_caller >= 0},
+      {"max_blob_bytes", options.max_blob_bytes >= 0},
+      {"upload_ttl", options.upload_ttl >= absl::ZeroDuration()},
   };
   for (const auto& bound : bounds) {
     if (!bound.is_valid) {
@@ -279,6 +291,7 @@ void Engine::SetBounds(const EngineOptions& options) {
     bounds_ = BoundsOf(options);
     scheduler_.SetBounds(MaxRunning(options), options.max_queued_builds);
   }
+  blobs_->SetLimits(BlobLimits(options));
   StartNext();
 }
 
@@ -409,7 +422,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   absl::Cleanup discard = [this, &id] {
     state_.DiscardBuild(id).IgnoreError();
   };
-  CONTAINERBUILDER_RETURN_IF_ERROR(Stage(id, spec, *rules));
+  CONTAINERBUILDER_RETURN_IF_ERROR(Stage(id, spec, *rules, caller));
 
   BuildRecord record;
   v1::Build& build = *record.mutable_build();
@@ -470,9 +483,9 @@ bool Engine::HasAllBuildsOf(const Caller& caller) const {
 }
 
 absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
-                           const Policy& policy) {
+                           const Policy& policy, const Caller& caller) {
   const StagingPlan& plan = spec.staging();
-  if (plan.inputs.empty() && plan.outputs.empty()) return absl::OkStatus();
+  if (plan.empty()) return absl::OkStatus();
   const absl::StatusOr<std::string> made = state_.MakeBuild(id);
   if (!made.ok()) return ForCaller(made.status());
   const std::string folder = absl::StrCat(*made, kStagingFolder);
@@ -481,8 +494,8 @@ absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
     absl::MutexLock lock(&mutex_);
     return draining_;
   };
-  CONTAINERBUILDER_RETURN_IF_ERROR(StageInputs(plan, folder, limits));
-  return policy.CheckStaged(spec, folder);
+  CONTAINERBUILDER_RETURN_IF_ERROR(StageInputs(plan, folder, *blobs_, limits));
+  return policy.CheckStaged(spec, folder, caller);
 }
 
 TreeCopier::Limits Engine::CopyLimits(const Policy& policy) {
@@ -595,6 +608,30 @@ bool Engine::HasRoom() {
   return disk_floor_.HasRoom() && (reserve_.held() || reserve_.Refill().ok());
 }
 
+absl::Status Engine::OpenBlobs() {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      blobs_,
+      BlobStore::Open({.folder = state_.path(),
+                       .limits = BlobLimits(options_),
+                       .now = host_.now,
+                       .has_room = [this] { return disk_floor_.HasRoom(); }}));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::FindMissingBlobsResponse> Engine::FindMissingBlobs(
+    const v1::FindMissingBlobsRequest& request, const Caller& caller) {
+  return blobs_->FindMissing(request, caller.name);
+}
+
+absl::StatusOr<std::unique_ptr<BlobUpload>> Engine::UploadBlobs(
+    const Caller& caller) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(blobs_->MayGoOn());
+  if (const absl::Status state = state_.Check(); !state.ok()) {
+    return errors::Storage(state.message());
+  }
+  return std::make_unique<BlobUpload>(blobs_.get(), caller.name);
+}
+
 // --- Running ----------------------------------------------------------------
 
 void Engine::Enqueue(const std::shared_ptr<Build>& build, int priority,
@@ -681,6 +718,7 @@ void Engine::Shutdown() {
     draining_ = true;
     for (const auto& [name, build] : live_) builds.push_back(build);
   }
+  if (blobs_ != nullptr) blobs_->Close();
   for (const std::shared_ptr<Build>& build : builds) {
     absl::MutexLock lock(&mutex_);
     if (!build->Park(errors::Draining())) continue;

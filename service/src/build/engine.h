@@ -19,6 +19,8 @@
 #include "absl/time/time.h"
 #include "base/disk_reserve.h"
 #include "base/executor.h"
+#include "blobs/blob_store.h"
+#include "blobs/blob_upload.h"
 #include "build/build.h"
 #include "build/disk_floor.h"
 #include "build/health.h"
@@ -116,6 +118,12 @@ class Engine {
       std::function<void(absl::StatusOr<v1::Build>)> on_end);
   absl::Status DeleteBuild(absl::string_view name, const Caller& caller);
 
+  // Which of these the caller has not sent.
+  absl::StatusOr<v1::FindMissingBlobsResponse> FindMissingBlobs(
+      const v1::FindMissingBlobsRequest& request, const Caller& caller);
+  // Takes contents of the caller in; must not outlive the engine.
+  absl::StatusOr<std::unique_ptr<BlobUpload>> UploadBlobs(const Caller& caller);
+
   // Takes no more builds, leaves those that wait to the next start, gives
   // those that run options.drain_timeout, then stops them, and waits for their
   // ends. Any number of times.
@@ -131,6 +139,7 @@ class Engine {
 
   // --- The past (engine_recovery.cc)
   absl::Status OpenStore();
+  absl::Status OpenBlobs();
   absl::Status Recover();
   absl::Status DropUnadmitted(std::vector<RecoveredBuild>& builds,
                               std::size_t known);
@@ -171,7 +180,7 @@ class Engine {
   // Copies what the build of that id reads into its folder, which is no
   // build's yet.
   absl::Status Stage(absl::string_view id, const AdmittedSpec& spec,
-                     const Policy& policy);
+                     const Policy& policy, const Caller& caller);
   TreeCopier::Limits CopyLimits(const Policy& policy);
   absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
       const std::string& id, storage::v1::BuildRecord record,
@@ -249,6 +258,7 @@ class Engine {
   DiskReserve reserve_;
   HealthChecker health_;
   std::unique_ptr<BuildStore> store_;
+  std::unique_ptr<BlobStore> blobs_;
 
   // Held through an admission, so that two requests of one id make one build
   // and no two builds take the last place in the queue.

@@ -296,7 +296,8 @@ absl::Status Engine::Requeue(RecoveredBuild build) {
                          CallerOf(record), *nerdctl, staging)
           : nerdctl.status();
   if (spec.ok()) {
-    const absl::Status checked = rules->CheckStaged(*spec, staging.folder);
+    const absl::Status checked = rules->CheckStaged(
+        *spec, staging.folder, CallerOf(record));
     if (!checked.ok()) spec = checked;
   }
   if (!spec.ok()) {
@@ -338,6 +339,7 @@ absl::Time Engine::RetentionTime() const {
 void Engine::Sweep() {
   // Where there is no room yet, the next sweep tries again.
   reserve_.Refill().IgnoreError();
+  blobs_->Sweep();
   absl::StatusOr<BuildStore::Totals> totals = store_->EndedTotals();
   absl::StatusOr<std::vector<BuildRecord>> oldest =
       store_->OldestEnded(limits::kMaxForgottenAtOnce);

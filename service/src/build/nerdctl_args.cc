@@ -96,6 +96,18 @@ std::string AbsolutePath(absl::string_view path,
   return absl::StrCat(two_slashes ? "//" : "/", absl::StrJoin(parts, "/"));
 }
 
+std::optional<std::string> PathBeneath(absl::string_view path) {
+  int depth = 0;
+  for (const absl::string_view part :
+       absl::StrSplit(path, '/', absl::SkipEmpty())) {
+    if (part == ".") continue;
+    depth += part == ".." ? -1 : 1;
+    if (depth < 0) return std::nullopt;
+  }
+  if (depth == 0) return ".";
+  return AbsolutePath(path, "/").substr(1);
+}
+
 absl::StatusOr<std::vector<WrittenFlag>> WriteFlags(
     const v1::BuildOptions& options, const PathRules& rules,
     absl::string_view field_prefix) {

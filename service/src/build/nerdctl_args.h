@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_BUILD_NERDCTL_ARGS_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,10 @@ std::string JoinPath(absl::string_view folder, absl::string_view path);
 // exactly two leading slashes stay, links are not followed.
 std::string AbsolutePath(absl::string_view path,
                          absl::string_view working_folder);
+
+// `path`, relative, normalised by text; nothing where it leads above where it
+// starts at some point on its way. `.` where it leads nowhere.
+std::optional<std::string> PathBeneath(absl::string_view path);
 
 // A flag of `nerdctl build` as it stands on the command line.
 struct WrittenFlag {

@@ -16,8 +16,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/errors.h"
 #include "base/limits.h"
+#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "build/artifact_rules.h"
 #include "build/command_line.h"
 #include "build/environment_rules.h"
 #include "build/option_rules.h"
@@ -49,18 +51,67 @@ void SetDuration(google::protobuf::Duration& field, absl::Duration duration) {
   field.set_seconds(absl::ToInt64Seconds(duration));
 }
 
-void CheckUnimplemented(const v1::BuildSpec& spec, Violations& violations) {
-  const auto check = [&](bool is_set, absl::string_view field,
-                         absl::string_view description) {
-    if (!is_set) return;
-    violations.Add(errors::FieldUnimplemented(field, description));
+// Where in the staging folder a Dockerfile by value is.
+constexpr absl::string_view kStagedDockerfile = "dockerfile/Dockerfile";
+
+// The rules about what is by value.
+void CheckTexts(const v1::BuildSpec& spec, absl::Span<const WrittenFlag> flags,
+                Violations& violations) {
+  if (!spec.context_digest().empty() &&
+      !Digest::Parse(spec.context_digest())) {
+    violations.Add(errors::OptionInvalid(
+        "spec.context_digest",
+        "a digest is written sha256: and 64 hex digits in lower case"));
+  }
+  const auto check_size = [&](const std::string& text,
+                              absl::string_view field) {
+    if (text.size() <= limits::kMaxDockerfileBytes) return;
+    violations.Add(errors::TooLarge(
+        field,
+        absl::StrCat("it has at most ", limits::kMaxDockerfileBytes, " bytes"),
+        ""));
   };
-  check(!spec.context_digest().empty(), "spec.context_digest",
-        "this version takes no uploaded contexts; name a folder of the server "
-        "in spec.options.context_path");
-  check(!spec.dockerfile().empty(), "spec.dockerfile",
-        "this version takes no Dockerfile by value; name one with the option "
-        "\"file\"");
+  check_size(spec.dockerfile(), "spec.dockerfile");
+  check_size(spec.dockerignore(), "spec.dockerignore");
+  if (spec.dockerfile().empty()) {
+    if (spec.has_dockerignore()) {
+      violations.Add(errors::OptionInvalid(
+          "spec.dockerignore",
+          "it goes with a Dockerfile by value; send spec.dockerfile as well, "
+          "or have a .dockerignore in the context"));
+    }
+    return;
+  }
+  for (const WrittenFlag& flag : flags) {
+    if (flag.name != "file") continue;
+    violations.Add(errors::OptionInvalid(
+        flag.field,
+        "the Dockerfile is there by value; leave out this or "
+        "spec.dockerfile"));
+  }
+}
+
+// Has what is by value staged and used, as if `file` named it.
+void AddTexts(const v1::BuildSpec& spec, const StagingPlace& staging,
+              std::vector<WrittenFlag>& flags, StagingPlan& plan) {
+  if (spec.dockerfile().empty()) return;
+  const auto add = [&](absl::string_view field, std::string name,
+                       const std::string& text) {
+    plan.inputs.push_back({.kind = StagedInput::Kind::kText,
+                           .field = std::string(field),
+                           .name = std::move(name),
+                           .text = text});
+  };
+  add("spec.dockerfile", std::string(kStagedDockerfile), spec.dockerfile());
+  if (spec.has_dockerignore()) {
+    // BuildKit might take one with nothing in it for none.
+    add("spec.dockerignore", absl::StrCat(kStagedDockerfile, ".dockerignore"),
+        spec.dockerignore().empty() ? "#\n" : spec.dockerignore());
+  }
+  flags.push_back({"file",
+                   "spec.dockerfile",
+                   false,
+                   {absl::StrCat(staging.folder, "/", kStagedDockerfile)}});
 }
 
 // The rules about policy that are no durations.
@@ -86,14 +137,22 @@ void CheckPolicy(const v1::BuildPolicy& policy, const Caller& caller,
   }
 }
 
-// The text of a file beneath `folder`; nothing where there is none.
+// The text of the file `path` in `folder`, reached by no link out of its own
+// folder; nothing where there is none.
 absl::StatusOr<std::optional<std::string>> ReadBeneath(
-    const std::string& folder, const std::string& name) {
+    const std::string& folder, const std::string& path) {
   const UniqueFd root(
       open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!root.valid()) return absl::ErrnoToStatus(errno, folder);
+  const std::size_t slash = path.rfind('/');
+  const bool is_deep = slash != std::string::npos;
+  const std::string name = is_deep ? path.substr(slash + 1) : path;
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      const UniqueFd around,
+      OpenBeneath(root.get(), is_deep ? path.substr(0, slash) : ".",
+                  O_RDONLY | O_DIRECTORY));
   const absl::StatusOr<UniqueFd> file =
-      OpenBeneath(root.get(), name, O_RDONLY | O_NONBLOCK);
+      OpenBeneath(around.get(), name, O_RDONLY | O_NONBLOCK);
   if (absl::IsNotFound(file.status())) return std::nullopt;
   CONTAINERBUILDER_RETURN_IF_ERROR(file.status());
   struct stat info;
@@ -117,6 +176,20 @@ absl::StatusOr<std::optional<std::string>> ReadBeneath(
   return text;
 }
 
+// Where in an uploaded context the build's own context is.
+absl::StatusOr<std::string> ContextInUpload(const std::string& path,
+                                            absl::string_view field) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(CheckArgument(path, field));
+  std::optional<std::string> inside;
+  if (!absl::StartsWith(path, "/")) inside = PathBeneath(path);
+  if (inside) return *std::move(inside);
+  return errors::OptionInvalid(
+      field, absl::StrCat("\"", Shortened(path),
+                          "\" is not inside the uploaded context; name a "
+                          "folder of it by a relative path, or leave this out "
+                          "for its root"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Policy>> Policy::Create(
@@ -138,17 +211,30 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(
     const StagingPlace& staging, absl::string_view secret_folder) const {
   constexpr absl::string_view kOptionsField = "spec.options";
   Violations violations(1);
-  CheckUnimplemented(spec, violations);
   CheckPolicy(policy, caller, options_.allow_secrets_in_output, violations);
   violations.Add(CheckSecrets(spec));
   AdmittedSpec admitted;
   admitted.environment_ =
       ReadEnvironment(spec, options_.allowed_environment, violations);
+  PathRules path_rules = PathRulesFor(caller);
+  if (!spec.context_digest().empty()) {
+    // Relative ones are the context's, and not of the service's folder.
+    path_rules.exists = [exists = std::move(path_rules.exists)](
+                            const std::string& path) {
+      return absl::StartsWith(path, "/") && exists(path);
+    };
+  }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const std::vector<WrittenFlag> flags,
-      WriteFlags(spec.options(), PathRulesFor(caller), kOptionsField));
-  Reading reading = Read(spec.options(), flags, admitted.environment_,
-                         kOptionsField, caller, &nerdctl, staging, violations);
+      WriteFlags(spec.options(), path_rules, kOptionsField));
+  CheckTexts(spec, flags, violations);
+  if (!caller.trusted) {
+    violations.Add(
+        untrusted_.CheckDockerfile(spec.dockerfile(), "spec.dockerfile"));
+  }
+  Reading reading =
+      Read(spec.options(), flags, admitted.environment_, kOptionsField, caller,
+           &nerdctl, staging, spec.context_digest(), violations);
   admitted.timeout_ =
       ReadDuration(policy.timeout(), "policy.timeout", violations);
   admitted.grace_period_ =
@@ -176,6 +262,7 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(
     admitted.linger_ = limits::kDefaultLinger;
     SetDuration(*admitted.policy_.mutable_linger(), admitted.linger_);
   }
+  AddTexts(spec, staging, reading.flags, reading.staging);
   AddSecretFiles(spec, secret_folder, reading.flags);
   admitted.args_ = Arguments(reading.flags, reading.context);
   for (std::string& variable : SecretEnvironment(spec, secret_folder)) {
@@ -183,49 +270,86 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(
   }
   admitted.working_folder_ = std::move(reading.folder);
   admitted.staging_ = std::move(reading.staging);
+  if (spec.dockerfile().empty()) {
+    admitted.dockerfile_folder_ = std::move(reading.dockerfile_folder);
+  }
   admitted.nerdctl_ = nerdctl;
   return admitted;
 }
 
 absl::Status Policy::CheckStaged(const AdmittedSpec& spec,
-                                 const std::string& folder) const {
+                                 const std::string& folder,
+                                 const Caller& caller) const {
+  for (const ContextPart& part : spec.staging().context_parts) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        CheckPart(part, absl::StrCat(folder, "/", kStagedContext)));
+  }
+  if (caller.trusted) return absl::OkStatus();
   for (const StagedInput& input : spec.staging().inputs) {
-    std::vector<std::string> names;
-    if (input.kind == StagedInput::Kind::kDockerfile) {
-      names = {input.name};
-    } else if (input.name == "context") {
-      // Those that nerdctl and BuildKit look for where none is named.
-      for (const char* name : {"Dockerfile", "Containerfile", "dockerfile"}) {
-        names.push_back(absl::StrCat(input.name, "/", name));
-      }
-    }
-    for (const std::string& name : names) {
-      const std::string path = absl::StrCat(folder, "/", name);
-      const std::size_t slash = path.rfind('/');
-      const absl::StatusOr<std::optional<std::string>> text =
-          ReadBeneath(path.substr(0, slash), path.substr(slash + 1));
-      if (absl::IsOutOfRange(text.status())) {
-        return errors::TooLarge(
-            input.field,
-            absl::StrCat("a Dockerfile has at most ",
-                         limits::kMaxDockerfileBytes, " bytes"),
-            "");
-      }
-      // Such as a link that leads out of the context.
-      if (!text.ok()) return errors::PathRefused(input.field, "its Dockerfile");
-      if (!text->has_value()) continue;
-      CONTAINERBUILDER_RETURN_IF_ERROR(
-          untrusted_.CheckDockerfile(**text, input.field));
-    }
+    if (input.kind != StagedInput::Kind::kDockerfile) continue;
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        CheckDockerfileAt(folder, input.name, input.field));
+  }
+  for (const ContextPart& part : spec.staging().context_parts) {
+    if (part.kind != ContextPart::Kind::kDockerfile) continue;
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        CheckDockerfileAt(absl::StrCat(folder, "/", kStagedContext), part.path,
+                          part.field));
+  }
+  if (spec.dockerfile_folder_.empty()) return absl::OkStatus();
+  // Those that nerdctl and BuildKit look for where none is named.
+  for (const char* name : {"Dockerfile", "Containerfile", "dockerfile"}) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        CheckDockerfileAt(absl::StrCat(folder, "/", kStagedContext),
+                          absl::StrCat(spec.dockerfile_folder_, "/", name),
+                          "spec.options.context_path"));
   }
   return absl::OkStatus();
 }
 
-absl::Status Policy::CheckDockerfile(absl::string_view text,
-                                     absl::string_view field,
-                                     const Caller& caller) const {
-  if (caller.trusted) return absl::OkStatus();
-  return untrusted_.CheckDockerfile(text, field);
+absl::Status Policy::CheckDockerfileAt(const std::string& folder,
+                                       const std::string& name,
+                                       absl::string_view field) const {
+  const absl::StatusOr<std::optional<std::string>> text =
+      ReadBeneath(folder, name);
+  if (absl::IsOutOfRange(text.status())) {
+    return errors::TooLarge(
+        field,
+        absl::StrCat("a Dockerfile has at most ", limits::kMaxDockerfileBytes,
+                     " bytes"),
+        "");
+  }
+  // Such as a link that leads out of the context.
+  if (!text.ok()) return errors::PathRefused(field, "its Dockerfile");
+  if (!text->has_value()) return absl::OkStatus();
+  return untrusted_.CheckDockerfile(**text, field);
+}
+
+absl::Status Policy::CheckPart(const ContextPart& part,
+                               const std::string& folder) const {
+  const UniqueFd root(
+      open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!root.valid()) return errors::Internal("the uploaded context is gone");
+  const absl::StatusOr<UniqueFd> opened =
+      OpenBeneath(root.get(), part.path, O_PATH);
+  struct stat info;
+  const bool is_folder = part.kind == ContextPart::Kind::kFolder;
+  if (!opened.ok() || fstat(opened->get(), &info) != 0 ||
+      (is_folder ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode))) {
+    return errors::OptionInvalid(
+        part.field,
+        absl::StrCat("the uploaded context has no ",
+                     is_folder ? "folder" : "file", " \"",
+                     Shortened(part.path),
+                     "\", or a link leads out of the context"));
+  }
+  if (part.max_bytes > 0 && info.st_size > part.max_bytes) {
+    return errors::TooLarge(part.field,
+                            absl::StrCat("a file of this kind has at most ",
+                                         part.max_bytes, " bytes"),
+                            "");
+  }
+  return absl::OkStatus();
 }
 
 PathRules Policy::PathRulesFor(const Caller& caller) const {
@@ -252,7 +376,8 @@ std::vector<std::string> Policy::Warnings(const v1::BuildOptions& options,
   const absl::StatusOr<std::vector<WrittenFlag>> flags =
       WriteFlags(options, PathRulesFor(caller), kOptionsField);
   if (flags.ok()) {
-    Read(options, *flags, {}, kOptionsField, caller, nerdctl, {}, violations);
+    Read(options, *flags, {}, kOptionsField, caller, nerdctl, {}, "",
+         violations);
   } else {
     violations.Add(flags.status());
   }
@@ -292,6 +417,7 @@ Policy::Reading Policy::Read(const v1::BuildOptions& options,
                              absl::string_view field, const Caller& caller,
                              const NerdctlInfo* nerdctl,
                              const StagingPlace& staging,
+                             absl::string_view context_digest,
                              Violations& violations) const {
   Reading reading;
   for (int i = 0; i < options.options_size(); ++i) {
@@ -301,8 +427,13 @@ Policy::Reading Policy::Read(const v1::BuildOptions& options,
                              nerdctl));
   }
 
-  reading.folder = ContextFolder(options.context_path());
-  const UntrustedRules::Request request = {reading.folder, staging, flags};
+  const std::string context_field = absl::StrCat(field, ".context_path");
+  const std::string staged = absl::StrCat(staging.folder, "/", kStagedContext);
+  const bool uploaded = !context_digest.empty();
+  reading.folder =
+      uploaded ? staged : ContextFolder(options.context_path());
+  const UntrustedRules::Request request = {reading.folder, staging, flags,
+                                           uploaded};
   std::size_t outputs = 0;
   for (WrittenFlag flag : flags) {
     if (violations.full()) return reading;
@@ -321,6 +452,10 @@ Policy::Reading Policy::Read(const v1::BuildOptions& options,
           errors::OptionUnsupported(flag.field, flag.name, nerdctl->version));
     }
     violations.Add(CheckFlag(flag, *takes_value));
+    if (uploaded) {
+      violations.Add(
+          RedirectToArtifacts(staging.folder, flag, reading.staging));
+    }
     if (flag.name == "output" && (outputs += flag.values.size()) > 1) {
       violations.Add(
           errors::OptionInvalid(flag.field,
@@ -329,13 +464,32 @@ Policy::Reading Policy::Read(const v1::BuildOptions& options,
     }
     reading.flags.push_back(std::move(flag));
   }
-  const std::string context_field = absl::StrCat(field, ".context_path");
-  violations.Add(CheckContext(options.context_path(), context_field, caller,
-                              staging, reading.staging));
   reading.context = options.context_path();
-  if (!caller.trusted) {
-    reading.folder = absl::StrCat(staging.folder, "/context");
-    reading.context = reading.folder;
+  if (uploaded) {
+    reading.staging.inputs.push_back({.kind = StagedInput::Kind::kTree,
+                                      .field = "spec.context_digest",
+                                      .name = std::string(kStagedContext),
+                                      .digest = std::string(context_digest),
+                                      .caller = caller.name});
+    absl::StatusOr<std::string> inside =
+        ContextInUpload(options.context_path(), context_field);
+    if (!inside.ok()) {
+      violations.Add(inside.status());
+      return reading;
+    }
+    reading.context =
+        *inside == "." ? staged : absl::StrCat(staged, "/", *inside);
+    reading.dockerfile_folder = *inside;
+    reading.staging.context_parts.push_back(
+        {ContextPart::Kind::kFolder, context_field, *std::move(inside)});
+  } else {
+    violations.Add(CheckContext(options.context_path(), context_field, caller,
+                                staging, reading.staging));
+    if (!caller.trusted) {
+      reading.folder = staged;
+      reading.context = reading.folder;
+      reading.dockerfile_folder = ".";
+    }
   }
   violations.Add(
       CheckSpace(reading.flags, reading.context, environment, field));

@@ -60,6 +60,7 @@ class AdmittedSpec {
   std::string working_folder_;
   std::vector<std::string> environment_;
   StagingPlan staging_;
+  std::string dockerfile_folder_;
   NerdctlInfo nerdctl_;
   absl::Duration grace_period_;
   absl::Duration timeout_;
@@ -87,14 +88,12 @@ class Policy {
       const Caller& caller, const NerdctlInfo& nerdctl,
       const StagingPlace& staging, absl::string_view secret_folder = "") const;
 
-  // The rules about what is in the Dockerfiles that were staged, in `folder`.
-  // The bytes that are read are those that are used.
-  absl::Status CheckStaged(const AdmittedSpec& spec,
-                           const std::string& folder) const;
-
-  // Those rules for a Dockerfile by its text.
-  absl::Status CheckDockerfile(absl::string_view text, absl::string_view field,
-                               const Caller& caller) const;
+  // The rules about what was staged in `folder`: that what options name of an
+  // uploaded context is there and is no link out of it, and, for a caller who
+  // is not trusted, what is in Dockerfiles. The bytes that are read are those
+  // that are used.
+  absl::Status CheckStaged(const AdmittedSpec& spec, const std::string& folder,
+                           const Caller& caller) const;
 
   // What a copy may take, of a build that is admitted or ends.
   std::int64_t max_staged_bytes() const { return options_.max_staged_bytes; }
@@ -121,6 +120,9 @@ class Policy {
     std::string context;  // what stands on the command line
     std::string folder;   // absolute
     StagingPlan staging;
+    // Where in a staged context nerdctl looks for a Dockerfile where none is
+    // named; empty: there is none.
+    std::string dockerfile_folder;
   };
   // All that Build refuses about options goes into `violations`. `field` is
   // their path in the request; `flags` and `environment` are what would reach
@@ -130,7 +132,12 @@ class Policy {
                absl::Span<const std::string> environment,
                absl::string_view field, const Caller& caller,
                const NerdctlInfo* nerdctl, const StagingPlace& staging,
-               Violations& violations) const;
+               absl::string_view context_digest, Violations& violations) const;
+  absl::Status CheckDockerfileAt(const std::string& folder,
+                                 const std::string& name,
+                                 absl::string_view field) const;
+  absl::Status CheckPart(const ContextPart& part,
+                         const std::string& folder) const;
   absl::Status CheckContext(const std::string& path, absl::string_view field,
                             const Caller& caller, const StagingPlace& staging,
                             StagingPlan& plan) const;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -17,7 +18,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/errors.h"
+#include "base/file_error.h"
+#include "base/sha256.h"
 #include "base/status_macros.h"
+#include "blobs/tree.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -82,10 +86,55 @@ absl::Status ForField(const absl::Status& status, absl::string_view field) {
 
 class InputStager {
  public:
-  InputStager(const std::string& folder, const TreeCopier::Limits& limits)
-      : folder_(folder), copier_(limits, /*replace=*/false) {}
+  InputStager(const std::string& folder, BlobStore& blobs,
+              const TreeCopier::Limits& limits)
+      : folder_(folder),
+        blobs_(blobs),
+        limits_(limits),
+        copier_(limits, /*replace=*/false) {}
 
   absl::Status Stage(const StagedInput& input) {
+    switch (input.kind) {
+      case StagedInput::Kind::kTree:
+        return Unpack(input);
+      case StagedInput::Kind::kText:
+        return ForField(WriteText(input), input.field);
+      default:
+        return ForField(Copy(input), input.field);
+    }
+  }
+
+ private:
+  absl::Status Unpack(const StagedInput& input) {
+    const std::string target = absl::StrCat(folder_, "/", input.name);
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        ForField(MakeFolders(target), input.field));
+    const absl::StatusOr<UniqueFd> folder = OpenFolder(target);
+    if (!folder.ok()) return ForField(folder.status(), input.field);
+    // The policy has looked at it.
+    const std::optional<Digest> digest = Digest::Parse(input.digest);
+    return UnpackTree(blobs_, input.caller, *digest, folder->get(), limits_);
+  }
+
+  absl::Status WriteText(const StagedInput& input) {
+    const std::string target = absl::StrCat(folder_, "/", input.name);
+    CONTAINERBUILDER_RETURN_IF_ERROR(MakeFolders(SplitPath(target).first));
+    const UniqueFd file(
+        open(target.c_str(),
+             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+             S_IRUSR | S_IWUSR));
+    if (!file.valid()) return FileError(errno, input.name);
+    absl::string_view text = input.text;
+    while (!text.empty()) {
+      const ssize_t put = write(file.get(), text.data(), text.size());
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) return FileError(errno, input.name);
+      text.remove_prefix(static_cast<std::size_t>(put));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Copy(const StagedInput& input) {
     CONTAINERBUILDER_ASSIGN_OR_RETURN(const UniqueFd root,
                                       OpenFolder(input.place.root));
     const std::string target = absl::StrCat(folder_, "/", input.name);
@@ -111,7 +160,6 @@ class InputStager {
     return absl::IsNotFound(ignore) ? absl::OkStatus() : ignore;
   }
 
- private:
   static absl::Status MakeFolders(const std::string& path) {
     std::error_code error;
     std::filesystem::create_directories(path, error);
@@ -132,6 +180,8 @@ class InputStager {
   }
 
   const std::string& folder_;
+  BlobStore& blobs_;
+  const TreeCopier::Limits& limits_;
   TreeCopier copier_;
 };
 
@@ -178,8 +228,8 @@ absl::Status Deliver(const StagedOutput& output, const std::string& source_path,
 }  // namespace
 
 absl::Status StageInputs(const StagingPlan& plan, const std::string& folder,
-                         const TreeCopier::Limits& limits) {
-  if (plan.inputs.empty() && plan.outputs.empty()) return absl::OkStatus();
+                         BlobStore& blobs, const TreeCopier::Limits& limits) {
+  if (plan.empty()) return absl::OkStatus();
   std::error_code error;
   // For builds that read nothing but write.
   std::filesystem::create_directories(folder, error);
@@ -191,13 +241,17 @@ absl::Status StageInputs(const StagingPlan& plan, const std::string& folder,
                                                    : SplitPath(path).first,
         error);
   }
+  for (const StagedArtifact& artifact : plan.artifacts) {
+    if (error) break;
+    std::filesystem::create_directories(
+        SplitPath(absl::StrCat(folder, "/", artifact.name)).first, error);
+  }
   if (error) {
     return ForField(FileError(error.value(), folder), "spec.options");
   }
-  InputStager stager(folder, limits);
+  InputStager stager(folder, blobs, limits);
   for (const StagedInput& input : plan.inputs) {
-    CONTAINERBUILDER_RETURN_IF_ERROR(
-        ForField(stager.Stage(input), input.field));
+    CONTAINERBUILDER_RETURN_IF_ERROR(stager.Stage(input));
   }
   return absl::OkStatus();
 }
@@ -222,7 +276,7 @@ absl::Status DeliverOutputs(const StagingPlan& plan, const std::string& folder,
 bool HasWholeArchive(const StagingPlan& plan, const std::string& folder) {
   // A tar ends with two blocks of zeros; buildctl writes no other archives.
   constexpr int kEnd = 1024;
-  return absl::c_any_of(plan.outputs, [&](const StagedOutput& output) {
+  const auto is_whole = [&](const auto& output) {
     if (!output.is_archive) return false;
     const UniqueFd file(open(absl::StrCat(folder, "/", output.name).c_str(),
                              O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
@@ -232,7 +286,9 @@ bool HasWholeArchive(const StagingPlan& plan, const std::string& folder) {
            S_ISREG(info.st_mode) && info.st_size > kEnd &&
            pread(file.get(), end.data(), kEnd, info.st_size - kEnd) == kEnd &&
            absl::c_all_of(end, [](char byte) { return byte == '\0'; });
-  });
+  };
+  return absl::c_any_of(plan.outputs, is_whole) ||
+         absl::c_any_of(plan.artifacts, is_whole);
 }
 
 }  // namespace containerbuilder::service

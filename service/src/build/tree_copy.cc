@@ -19,6 +19,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/build_id.h"
+#include "base/file_error.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
@@ -91,42 +92,21 @@ absl::Status Resemble(int fd, const struct stat& from, mode_t besides = 0) {
 
 }  // namespace
 
-absl::Status FileError(int error, absl::string_view what) {
-  const std::string message =
-      absl::StrCat(ToUtf8(what), ": ", std::strerror(error));
-  switch (error) {
-    case ENOENT:
-      return absl::NotFoundError(message);
-    case ENOSPC:
-    case EDQUOT:
-      return absl::ResourceExhaustedError(message);
-    case EXDEV:  // outside
-    case ELOOP:
-    case ENOTDIR:
-    case EISDIR:
-    case EACCES:
-    case EPERM:
-    case ENXIO:
-    case ENAMETOOLONG:
-      return absl::PermissionDeniedError(message);
-    default:
-      return absl::InternalError(message);
-  }
-}
-
 absl::StatusOr<UniqueFd> OpenBeneath(int folder, const std::string& path,
                                      int flags) {
   return OpenAt2(folder, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
-TreeCopier::TreeCopier(Limits limits, bool replace)
-    : limits_(std::move(limits)),
+TreeCopier::TreeCopier(const Limits& limits, bool replace)
+    : budget_(limits),
+      closed_device_(limits.closed_device),
+      closed_inode_(limits.closed_inode),
       replace_(replace),
       // Its random part is enough; no time is told by it.
       new_name_(absl::StrCat(".", NewBuildId(absl::UnixEpoch()), ".new")) {}
 
 absl::Status TreeCopier::CopyFile(int from, int to, const std::string& name) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(CountFile());
+  CONTAINERBUILDER_RETURN_IF_ERROR(budget_.CountFile());
   struct stat info;
   if (fstat(from, &info) != 0) return FileError(errno, name);
   if (!S_ISREG(info.st_mode)) {
@@ -134,8 +114,8 @@ absl::Status TreeCopier::CopyFile(int from, int to, const std::string& name) {
         absl::StrCat("\"", ToUtf8(name), "\" is no regular file"));
   }
   // What is sure to be too much is not begun.
-  if (info.st_size > limits_.max_bytes - bytes_) {
-    return CountBytes(info.st_size);
+  if (info.st_size > budget_.bytes_left()) {
+    return budget_.CountBytes(info.st_size);
   }
   const std::string& made = replace_ ? new_name_ : name;
   const UniqueFd target(openat(
@@ -155,7 +135,7 @@ absl::Status TreeCopier::CopyBytes(int from, int to) {
     if (got < 0) return FileError(errno, "reading a file");
     if (got == 0) return absl::OkStatus();
     // Counted as it comes: the file may grow.
-    CONTAINERBUILDER_RETURN_IF_ERROR(CountBytes(got));
+    CONTAINERBUILDER_RETURN_IF_ERROR(budget_.CountBytes(got));
     for (ssize_t done = 0; done < got;) {
       const ssize_t put =
           write(to, buffer.data() + done, static_cast<std::size_t>(got - done));
@@ -177,8 +157,7 @@ absl::Status TreeCopier::CopyFolder(int from, int to) {
 absl::Status TreeCopier::CopyEntries(int from, int to, int depth) {
   struct stat info;
   if (fstat(from, &info) != 0) return FileError(errno, "a folder");
-  if (info.st_dev == limits_.closed_device &&
-      info.st_ino == limits_.closed_inode) {
+  if (info.st_dev == closed_device_ && info.st_ino == closed_inode_) {
     return absl::InvalidArgumentError("the service's own folder is in it");
   }
   if (depth > limits::kMaxStagedDepth) {
@@ -186,7 +165,7 @@ absl::Status TreeCopier::CopyEntries(int from, int to, int depth) {
         "it has folders more than ", limits::kMaxStagedDepth, " deep"));
   }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                                    NamesIn(from, limits_.max_files - files_));
+                                    NamesIn(from, budget_.files_left()));
   for (const std::string& name : names) {
     CONTAINERBUILDER_RETURN_IF_ERROR(CopyEntry(from, to, name, depth));
   }
@@ -201,7 +180,7 @@ absl::Status TreeCopier::CopyEntry(int from, int to, const std::string& name,
   }
   if (S_ISLNK(info.st_mode)) return CopyLink(from, to, name, info);
   if (S_ISDIR(info.st_mode)) {
-    CONTAINERBUILDER_RETURN_IF_ERROR(CountFile());
+    CONTAINERBUILDER_RETURN_IF_ERROR(budget_.CountFile());
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
         const UniqueFd source, OpenEntry(from, name, O_RDONLY | O_DIRECTORY));
     const bool is_new = mkdirat(to, name.c_str(), S_IRWXU) == 0;
@@ -228,7 +207,7 @@ absl::Status TreeCopier::CopyEntry(int from, int to, const std::string& name,
 
 absl::Status TreeCopier::CopyLink(int from, int to, const std::string& name,
                                   const struct stat& info) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(CountFile());
+  CONTAINERBUILDER_RETURN_IF_ERROR(budget_.CountFile());
   std::array<char, PATH_MAX> target;
   const ssize_t size =
       readlinkat(from, name.c_str(), target.data(), target.size() - 1);
@@ -241,32 +220,6 @@ absl::Status TreeCopier::CopyLink(int from, int to, const std::string& name,
   const timespec times[] = {{0, UTIME_OMIT}, info.st_mtim};
   utimensat(to, made.c_str(), times, AT_SYMLINK_NOFOLLOW);
   return PutInPlace(absl::OkStatus(), to, name);
-}
-
-absl::Status TreeCopier::CountFile() {
-  if (limits_.cancelled != nullptr && limits_.cancelled()) {
-    return absl::CancelledError("the copy was given up");
-  }
-  if (++files_ <= limits_.max_files) return absl::OkStatus();
-  return absl::OutOfRangeError(absl::StrCat("more than ", limits_.max_files,
-                                            " files (--max_staged_files)"));
-}
-
-absl::Status TreeCopier::CountBytes(std::int64_t bytes) {
-  if (bytes > limits_.max_bytes - bytes_) {
-    return absl::OutOfRangeError(absl::StrCat("more than ", limits_.max_bytes,
-                                              " bytes (--max_staged_bytes)"));
-  }
-  bytes_ += bytes;
-  unchecked_bytes_ += bytes;
-  if (unchecked_bytes_ < limits::kDiskCheckBytes) return absl::OkStatus();
-  unchecked_bytes_ = 0;
-  if (limits_.has_room == nullptr || limits_.has_room()) {
-    return absl::OkStatus();
-  }
-  return absl::ResourceExhaustedError(
-      "the disk of the service's state folder is full but for what it keeps "
-      "free (--min_free_bytes)");
 }
 
 absl::Status TreeCopier::PutInPlace(absl::Status made, int folder,

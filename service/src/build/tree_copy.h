@@ -4,21 +4,15 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include <cstdint>
-#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/copy_budget.h"
 #include "base/unique_fd.h"
 
 namespace containerbuilder::service {
-
-// What went wrong with files of others' choice: NOT_FOUND, RESOURCE_EXHAUSTED
-// for a full disk, PERMISSION_DENIED for a name that leads nowhere or out, else
-// INTERNAL.
-absl::Status FileError(int error, absl::string_view what);
 
 // Opens `path` beneath `folder`, whatever anybody does to names meanwhile: no
 // link and no `..` leads out of it, and none of /proc's links anywhere.
@@ -31,17 +25,11 @@ absl::StatusOr<UniqueFd> OpenBeneath(int folder, const std::string& path,
 // followed; setuid bits and extended attributes go; what is no file, folder or
 // link is refused. One copier counts for all that it copies.
 //
-// Errors: those of FileError, OUT_OF_RANGE more than the limits,
-// INVALID_ARGUMENT something that is not copied, CANCELLED.
+// Errors: those of FileError and CopyBudget, INVALID_ARGUMENT something that is
+// not copied.
 class TreeCopier {
  public:
-  struct Limits {
-    std::int64_t max_bytes = 0;
-    std::int64_t max_files = 0;
-    // Whether the disk may take more. Asked now and then; may be null.
-    std::function<bool()> has_room;
-    // Whether to give up. Asked at each file; may be null.
-    std::function<bool()> cancelled;
+  struct Limits : CopyLimits {
     // A folder that is refused wherever it is met, by device and inode.
     dev_t closed_device = 0;
     ino_t closed_inode = 0;
@@ -49,7 +37,7 @@ class TreeCopier {
 
   // `replace`: the targets may have such names already; files and links are
   // put in their places at once, folders are filled.
-  TreeCopier(Limits limits, bool replace);
+  TreeCopier(const Limits& limits, bool replace);
 
   // `from`, open for reading, to the name `name` in the folder `to`.
   absl::Status CopyFile(int from, int to, const std::string& name);
@@ -62,19 +50,16 @@ class TreeCopier {
   absl::Status CopyLink(int from, int to, const std::string& name,
                         const struct stat& info);
   absl::Status CopyBytes(int from, int to);
-  absl::Status CountFile();
-  absl::Status CountBytes(std::int64_t bytes);
   // Gives what was made its name, or takes it away again where that failed.
   absl::Status PutInPlace(absl::Status made, int folder,
                           const std::string& name) const;
 
-  const Limits limits_;
+  CopyBudget budget_;
+  const dev_t closed_device_;
+  const ino_t closed_inode_;
   const bool replace_;
   // What is made with `replace` has this name until it is whole.
   const std::string new_name_;
-  std::int64_t bytes_ = 0;
-  std::int64_t files_ = 0;
-  std::int64_t unchecked_bytes_ = 0;
 };
 
 }  // namespace containerbuilder::service

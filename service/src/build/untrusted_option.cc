@@ -19,6 +19,7 @@
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
+#include "build/artifact_rules.h"
 #include "build/attribute_types.h"
 #include "build/command_line.h"
 #include "build/csv.h"
@@ -187,7 +188,8 @@ class OptionRules {
     // nerdctl gives BuildKit all of the folder that the file's name leads to.
     const std::string path = JoinPath(request_.context, value);
     const std::string folder = path.substr(0, path.rfind('/') + 1);
-    if (!request_.staging.filled && !rules_.readable().Find(folder)) {
+    if (!InContext(path) && !request_.staging.filled &&
+        !rules_.readable().Find(folder)) {
       return errors::PathRefused(field_, "the file");
     }
     return Read(StagedInput::Kind::kDockerfile, path,
@@ -196,7 +198,7 @@ class OptionRules {
   }
 
   absl::Status IidFile(std::string& value) {
-    if (value.empty()) return absl::OkStatus();
+    if (value.empty() || request_.uploaded) return absl::OkStatus();
     return Write(StagedOutput::Kind::kFile, value, /*is_archive=*/false);
   }
 
@@ -293,6 +295,16 @@ class OptionRules {
     if ((push != nullptr && !IsFalse(*push)) ||
         (by_digest != nullptr && !IsFalse(*by_digest))) {
       CONTAINERBUILDER_RETURN_IF_ERROR(CheckPush(attributes));
+    }
+    if (request_.uploaded) {
+      if (OutputComesBack(value) || rules_.Allows("output")) {
+        return absl::OkStatus();
+      }
+      return NotAllowed(
+          "untrusted callers may have what comes back: type=local, tar, oci or "
+          "docker with a dest; more where the operator names output in "
+          "--allowed_options",
+          "--allowed_options");
     }
     std::string* target = FindAttribute(attributes, "dest");
     const bool is_image = type == "docker" || type == "oci";
@@ -450,11 +462,27 @@ class OptionRules {
     return absl::OkStatus();
   }
 
+  // Where `path` is in an uploaded context; nothing where it is not in it.
+  std::optional<std::string> InContext(const std::string& path) const {
+    absl::string_view inside = path;
+    if (!request_.uploaded ||
+        !absl::ConsumePrefix(&inside, absl::StrCat(request_.context, "/"))) {
+      return std::nullopt;
+    }
+    return PathBeneath(inside);
+  }
+
   // Puts what is at `path` on the plan, and where its copy will be into
   // `value`.
   absl::Status Read(StagedInput::Kind kind, const std::string& path,
                     absl::string_view name, std::int64_t max_bytes,
                     std::string& value) {
+    if (std::optional<std::string> inside = InContext(path)) {
+      value = absl::StrCat(request_.context, "/", *inside);
+      plan_.context_parts.push_back({PartKind(kind), field_,
+                                     *std::move(inside), max_bytes});
+      return absl::OkStatus();
+    }
     StagedInput input;
     input.kind = kind;
     input.field = field_;
@@ -470,6 +498,17 @@ class OptionRules {
     value = absl::StrCat(request_.staging.folder, "/", input.name);
     plan_.inputs.push_back(std::move(input));
     return absl::OkStatus();
+  }
+
+  static ContextPart::Kind PartKind(StagedInput::Kind kind) {
+    switch (kind) {
+      case StagedInput::Kind::kFolder:
+        return ContextPart::Kind::kFolder;
+      case StagedInput::Kind::kDockerfile:
+        return ContextPart::Kind::kDockerfile;
+      default:
+        return ContextPart::Kind::kFile;
+    }
   }
 
   absl::Status Write(StagedOutput::Kind kind, std::string& value,
@@ -514,6 +553,7 @@ const std::map<absl::string_view, OptionRules::Rule>& OptionRules::Rules() {
       {"file", &OptionRules::File},
       {"iidfile", &OptionRules::IidFile},
       {"label", &OptionRules::Label},
+      {"metadata-file", &OptionRules::IidFile},
       {"network", &OptionRules::Network},
       {"no-cache", &OptionRules::Anything},
       {"output", &OptionRules::Output},

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "base/errors.h"
 #include "base/status_macros.h"
+#include "build/artifact_rules.h"
 #include "build/command_line.h"
 #include "build/grammar.h"
 #include "build/image_reference.h"
@@ -63,7 +64,8 @@ absl::Status UntrustedRules::ApplyToContext(const std::string& folder,
 absl::Status UntrustedRules::Apply(WrittenFlag& flag, const Request& request,
                                    StagingPlan& plan) const {
   const bool has_rules = HasOptionRules(flag.name);
-  if (has_rules && allowed_options_.contains(flag.name)) {
+  if (has_rules && (Allows(flag.name) ||
+                    (request.uploaded && MayComeBack(flag.name)))) {
     return ApplyOptionRules(*this, request, flag, plan);
   }
   std::vector<std::string> allowed(allowed_options_.begin(),

@@ -32,6 +32,9 @@ class UntrustedRules {
   const PolicyOptions& options() const { return options_; }
   const Roots& readable() const { return readable_; }
   const Roots& writable() const { return writable_; }
+  bool Allows(absl::string_view flag) const {
+    return allowed_options_.contains(flag);
+  }
 
   // The rule that the context breaks; else it goes on the plan. `folder` is
   // what it names.
@@ -45,6 +48,9 @@ class UntrustedRules {
     std::string context;  // the folder: paths of options start there
     StagingPlace staging;
     absl::Span<const WrittenFlag> flags;  // as they were sent
+    // The context is an uploaded one: what is in it may be named, and what is
+    // written comes back.
+    bool uploaded = false;
   };
   // The rule that `flag` breaks; else its values are made what is to run, and
   // what they name goes on the plan.

@@ -204,6 +204,12 @@ void Acceptor::CountCall(const std::string& peer, std::int64_t bytes) {
   called_[peer] += bytes + limits::kCallOverheadBytes;
 }
 
+void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
+  if (absl::StartsWith(peer, "unix:")) return;
+  absl::MutexLock lock(&mutex_);
+  called_[peer] += bytes + bytes / 16 + limits::kPieceOverheadBytes;
+}
+
 void Acceptor::CheckFloods(absl::Time now) {
   for (auto& [id, connection] : connections_) {
     if (connection.peer.empty()) continue;

@@ -65,6 +65,8 @@ class Acceptor {
   // A call came from there (as gRPC names it: `ipv4:127.0.0.1:5000`), of so
   // many bytes: what a connection sends beside calls is a flood, and ends it.
   void CountCall(const std::string& peer, std::int64_t bytes);
+  // A call's further message came, of so many bytes.
+  void CountPiece(const std::string& peer, std::int64_t bytes);
 
  private:
   struct Connection {

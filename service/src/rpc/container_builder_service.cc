@@ -12,6 +12,7 @@
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "rpc/cancel_reactor.h"
 #include "rpc/grpc_status.h"
+#include "rpc/upload_reactor.h"
 #include "rpc/watch_reactor.h"
 #include "spdlog/logger.h"
 
@@ -68,7 +69,7 @@ std::string PeerHost(const std::string& peer) {
 ContainerBuilderService::ContainerBuilderService(
     Options options, Engine* engine, const Authenticator* authenticator,
     RateLimiter* rate_limiter, Executor* requests, Executor* admissions,
-    Executor* streams)
+    Executor* streams, Executor* transfers)
     : options_(std::move(options)),
       engine_(engine),
       authenticator_(authenticator),
@@ -76,7 +77,8 @@ ContainerBuilderService::ContainerBuilderService(
       refusals_(limits::kRefusalLogInterval),
       requests_(requests),
       admissions_(admissions),
-      streams_(streams) {}
+      streams_(streams),
+      transfers_(transfers) {}
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Health(
     grpc::CallbackServerContext* context, const v1::HealthRequest* request,
@@ -113,7 +115,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
       [this, request = *request, caller = *caller] {
         return engine_->StartBuild(*request, caller);
       },
-      AdmissionsOf(*caller), streams_, options_.now);
+      AdmissionsOf(*caller, (*request)->spec()), streams_, options_.now);
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
@@ -121,7 +123,8 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
     v1::CreateBuildResponse* response) {
   absl::StatusOr<Caller> caller =
       Admit(*context, Role::kBuilder, request->ByteSizeLong());
-  Executor* const executor = caller.ok() ? AdmissionsOf(*caller) : requests_;
+  Executor* const executor = 
+      caller.ok() ? AdmissionsOf(*caller, request->spec()) : requests_;
   return Answer(context, std::move(caller), executor,
                 [this, request, response](const Caller& asker) -> absl::Status {
                   CONTAINERBUILDER_ASSIGN_OR_RETURN(
@@ -200,10 +203,40 @@ grpc::ServerUnaryReactor* ContainerBuilderService::DeleteBuild(
                 });
 }
 
-Executor* ContainerBuilderService::AdmissionsOf(const Caller& caller) const {
-  // Trusted callers' contexts are used in place, and they do not wait for
+grpc::ServerUnaryReactor* ContainerBuilderService::FindMissingBlobs(
+    grpc::CallbackServerContext* context,
+    const v1::FindMissingBlobsRequest* request,
+    v1::FindMissingBlobsResponse* response) {
+  return Answer(
+      context, Role::kBuilder, *request,
+      [this, request, response](const Caller& caller) -> absl::Status {
+        CONTAINERBUILDER_ASSIGN_OR_RETURN(
+            *response, engine_->FindMissingBlobs(*request, caller));
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerReadReactor<v1::UploadBlobsRequest>*
+ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
+                                     v1::UploadBlobsResponse* response) {
+  absl::StatusOr<Caller> caller = Admit(*context, Role::kBuilder, 0);
+  if (!caller.ok()) return UploadReactor::Fail(caller.status());
+  return UploadReactor::Start(
+      [this, caller = *std::move(caller)] {
+        return engine_->UploadBlobs(caller);
+      },
+      [this, peer = context->peer()](std::int64_t bytes) {
+        options_.on_piece(peer, bytes);
+      },
+      response, transfers_);
+}
+
+Executor* ContainerBuilderService::AdmissionsOf(
+    const Caller& caller, const v1::BuildSpec& spec) const {
+  // Trusted callers' own contexts are used in place, and they do not wait for
   // others' copies.
-  return caller.trusted ? requests_ : admissions_;
+  return caller.trusted && spec.context_digest().empty() ? requests_
+                                                         : admissions_;
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Answer(

@@ -39,14 +39,18 @@ class ContainerBuilderService final
     // Told of each call that is let in: from where (as gRPC names it) and how
     // many bytes.
     std::function<void(const std::string& peer, std::int64_t bytes)> on_call;
+    // Told of what comes in such a call later.
+    std::function<void(const std::string& peer, std::int64_t bytes)> on_piece;
   };
 
   // All must outlive it. Work that may block runs on `requests`, admissions
-  // that copy whole contexts on `admissions`, what feeds streams on `streams`.
+  // that copy whole contexts on `admissions`, what feeds streams on `streams`,
+  // uploads and downloads on `transfers`.
   ContainerBuilderService(Options options, Engine* engine,
                           const Authenticator* authenticator,
                           RateLimiter* rate_limiter, Executor* requests,
-                          Executor* admissions, Executor* streams);
+                          Executor* admissions, Executor* streams,
+                          Executor* transfers);
 
   grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context,
                                    const v1::HealthRequest* request,
@@ -80,13 +84,20 @@ class ContainerBuilderService final
       grpc::CallbackServerContext* context,
       const v1::DeleteBuildRequest* request,
       v1::DeleteBuildResponse* response) override;
+  grpc::ServerUnaryReactor* FindMissingBlobs(
+      grpc::CallbackServerContext* context,
+      const v1::FindMissingBlobsRequest* request,
+      v1::FindMissingBlobsResponse* response) override;
+  grpc::ServerReadReactor<v1::UploadBlobsRequest>* UploadBlobs(
+      grpc::CallbackServerContext* context,
+      v1::UploadBlobsResponse* response) override;
 
  private:
   // Who calls, if he may do what takes at least this role, now.
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context,
                                Role least, std::size_t request_bytes);
-  // What a caller's builds are admitted on.
-  Executor* AdmissionsOf(const Caller& caller) const;
+  // What a caller's build is admitted on.
+  Executor* AdmissionsOf(const Caller& caller, const v1::BuildSpec& spec) const;
   // Runs `work` on `executor` and finishes the call with its status, or with
   // the caller's.
   static grpc::ServerUnaryReactor* Answer(
@@ -106,6 +117,7 @@ class ContainerBuilderService final
   Executor* const requests_;
   Executor* const admissions_;
   Executor* const streams_;
+  Executor* const transfers_;
 };
 
 }  // namespace containerbuilder::service

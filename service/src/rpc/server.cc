@@ -45,6 +45,9 @@ constexpr int kStreamThreads = 4;
 // would only share a disk.
 constexpr int kAdmissionThreads = 4;
 
+// Uploads and downloads: the disk is what they wait for.
+constexpr int kTransferThreads = 4;
+
 // What callers that do not read their last events get at shutdown.
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
 
@@ -196,6 +199,7 @@ class Server::State {
     requests_ = std::make_unique<Executor>(kRequestThreads);
     admissions_ = std::make_unique<Executor>(kAdmissionThreads);
     streams_ = std::make_unique<Executor>(kStreamThreads);
+    transfers_ = std::make_unique<Executor>(kTransferThreads);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(engine_, Engine::Create(options_));
     ContainerBuilderService::Options service_options;
     service_options.heartbeat_interval = options_.heartbeat_interval;
@@ -205,9 +209,15 @@ class Server::State {
       absl::MutexLock lock(&acceptor_mutex_);
       if (acceptor_ != nullptr) acceptor_->CountCall(peer, bytes);
     };
+    service_options.on_piece = [this](const std::string& peer,
+                                      std::int64_t bytes) {
+      absl::MutexLock lock(&acceptor_mutex_);
+      if (acceptor_ != nullptr) acceptor_->CountPiece(peer, bytes);
+    };
     service_ = std::make_unique<ContainerBuilderService>(
         std::move(service_options), engine_.get(), authenticator_.get(),
-        &rate_limiter_, requests_.get(), admissions_.get(), streams_.get());
+        &rate_limiter_, requests_.get(), admissions_.get(), streams_.get(),
+        transfers_.get());
     CONTAINERBUILDER_RETURN_IF_ERROR(Serve(addresses));
     WatchHealth();
     WatchFiles();
@@ -387,6 +397,7 @@ class Server::State {
   std::unique_ptr<Executor> streams_;
   std::unique_ptr<Executor> requests_;
   std::unique_ptr<Executor> admissions_;
+  std::unique_ptr<Executor> transfers_;
   std::unique_ptr<ContainerBuilderService> service_;
   std::vector<BoundAddress> bound_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>

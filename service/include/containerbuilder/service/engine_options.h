@@ -56,6 +56,17 @@ struct EngineOptions {
   // prints is ended as FAILED, NO_SPACE.
   std::int64_t min_free_bytes = std::int64_t{512} << 20;
 
+  // Contents that callers elsewhere send for their contexts are kept for their
+  // next build, up to so many bytes in all and of one caller; then those go
+  // that were not used for the longest time. A context must fit into the
+  // second.
+  std::int64_t max_blob_store_bytes = std::int64_t{20} << 30;
+  std::int64_t max_blob_store_bytes_per_caller = std::int64_t{5} << 30;
+  // The largest single one.
+  std::int64_t max_blob_bytes = std::int64_t{4} << 30;
+  // What came of an upload that broke off is kept for so long.
+  absl::Duration upload_ttl = absl::Hours(24);
+
   // A folder in memory (tmpfs) where secrets and credentials by value are while
   // their builds run. Empty: $XDG_RUNTIME_DIR, /run or /dev/shm, the first that
   // is in memory and may be written to; where none is, they are refused.

@@ -39,6 +39,8 @@ class Server {
   //   max_calls_per_second, drain_timeout: from now on
   //   max_connections, max_connections_per_peer: for new connections
   //   retain_age, retain_builds, retain_bytes: at the next retention_interval
+  //   max_blob_store_bytes, max_blob_store_bytes_per_caller, max_blob_bytes,
+  //   upload_ttl: from now on
   //   what the files hold that tls_cert, tls_key, tls_client_ca and
   //   callers_file name (which is also looked at every second)
   //

@@ -1,0 +1,38 @@
+#include "base/copy_budget.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/limits.h"
+
+namespace containerbuilder::service {
+
+CopyBudget::CopyBudget(CopyLimits limits) : limits_(std::move(limits)) {}
+
+absl::Status CopyBudget::CountFile() {
+  if (limits_.cancelled != nullptr && limits_.cancelled()) {
+    return absl::CancelledError("the copy was given up");
+  }
+  if (++files_ <= limits_.max_files) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat("more than ", limits_.max_files,
+                                            " files (--max_staged_files)"));
+}
+
+absl::Status CopyBudget::CountBytes(std::int64_t bytes) {
+  if (bytes > bytes_left()) {
+    return absl::OutOfRangeError(absl::StrCat("more than ", limits_.max_bytes,
+                                              " bytes (--max_staged_bytes)"));
+  }
+  bytes_ += bytes;
+  unchecked_bytes_ += bytes;
+  if (unchecked_bytes_ < limits::kDiskCheckBytes) return absl::OkStatus();
+  unchecked_bytes_ = 0;
+  if (limits_.has_room == nullptr || limits_.has_room()) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(
+      "the disk of the service's state folder is full but for what it keeps "
+      "free (--min_free_bytes)");
+}
+
+}  // namespace containerbuilder::service

@@ -1,0 +1,188 @@
+#ifndef CONTAINERBUILDER_BLOBS_BLOB_STORE_H_
+#define CONTAINERBUILDER_BLOBS_BLOB_STORE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/sha256.h"
+#include "base/unique_fd.h"
+#include "containerbuilder/v1/container_builder.pb.h"
+
+namespace containerbuilder::service {
+
+// Contents that callers sent, each under its SHA-256, and of those that broke
+// off what had come. Every caller has his own: what another one sent is not
+// there for him, so a digest gives no right to a content.
+//
+// In its folder are `blobs/OWNER/XX/HEX` and `uploads/OWNER/HEX`, where OWNER
+// is the SHA-256 of the caller's name. Nothing is synced: a crash may leave a
+// blob torn, so whoever reads one hashes it again and, where it is not itself,
+// calls Remove. What is not used for the longest time goes where room is
+// needed; what is held stays. Thread-safe; calls block for the disk.
+class BlobStore {
+ public:
+  // Errors of callers name these as settings.
+  struct Limits {
+    std::int64_t max_bytes = 0;             // --max_blob_store_bytes
+    std::int64_t max_bytes_per_caller = 0;  // --max_blob_store_bytes_per_caller
+    std::int64_t max_blob_bytes = 0;        // --max_blob_bytes
+    absl::Duration upload_ttl;              // --upload_ttl
+  };
+  struct Options {
+    std::string folder;
+    Limits limits;
+    std::function<absl::Time()> now;
+    // Whether the disk may take more.
+    std::function<bool()> has_room;
+  };
+  // Reads what is there.
+  static absl::StatusOr<std::unique_ptr<BlobStore>> Open(Options options);
+  BlobStore(const BlobStore&) = delete;
+  BlobStore& operator=(const BlobStore&) = delete;
+
+  // For calls to come.
+  void SetLimits(const Limits& limits) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The answer of the RPC.
+  absl::StatusOr<v1::FindMissingBlobsResponse> FindMissing(
+      const v1::FindMissingBlobsRequest& request, absl::string_view caller)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // --- For BlobUpload
+
+  // A place that one upload alone writes to.
+  struct Place {
+    bool is_whole = false;  // there is nothing to write
+    UniqueFd file;          // else the part, with `committed` bytes
+    std::int64_t committed = 0;
+  };
+  // `offset` is where the caller goes on; 0 drops what had come. The errors
+  // are those of UploadBlobs.
+  absl::StatusOr<Place> BeginPart(absl::string_view caller,
+                                  const Digest& digest, std::int64_t size,
+                                  std::int64_t offset)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // What has been written stays for the next upload.
+  void LeavePart(absl::string_view caller, const Digest& digest,
+                 std::int64_t committed) ABSL_LOCKS_EXCLUDED(mutex_);
+  // It is not what it says it is.
+  void DropPart(absl::string_view caller, const Digest& digest)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // It is whole and its hash was checked.
+  absl::Status CommitPart(absl::string_view caller, const Digest& digest)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // UNAVAILABLE once the service stops; NO_SPACE.
+  absl::Status MayGoOn() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // --- For readers
+
+  // Keeps the blobs that it was told of where they are, until it goes.
+  class Hold {
+   public:
+    Hold(BlobStore* store, absl::string_view caller);
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    ~Hold();
+
+    // Whether the caller has this blob; it is held then. `size`, where it is
+    // not negative, is to be the blob's.
+    bool Add(const Digest& digest, std::int64_t size = -1);
+    // NOT_FOUND where it has vanished.
+    absl::StatusOr<UniqueFd> Open(const Digest& digest) const;
+    // It is not itself any more.
+    void Remove(const Digest& digest);
+
+   private:
+    BlobStore* const store_;
+    const std::string owner_;
+    std::vector<Digest> held_;
+  };
+
+  // Drops parts that nobody went on with, and blobs where the disk is full.
+  void Sweep() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // No uploads any more.
+  void Close() ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  struct Blob {
+    std::int64_t size = 0;
+    absl::Time used;
+    absl::Time touched;  // what its file says
+    int holds = 0;
+    std::list<Digest>::iterator place;  // in by_use
+  };
+  struct Part {
+    std::int64_t committed = 0;
+    std::int64_t reserved = 0;  // what it is counted as
+    absl::Time written;
+    bool open = false;
+  };
+  struct Owner {
+    absl::flat_hash_map<Digest, Blob> blobs;
+    std::list<Digest> by_use;  // the longest unused first
+    absl::flat_hash_map<Digest, Part> parts;
+    int open_parts = 0;
+    std::int64_t bytes = 0;
+  };
+
+  explicit BlobStore(Options options);
+
+  static std::string OwnerOf(absl::string_view caller);
+  std::string BlobFolder(const std::string& owner, const Digest& digest) const;
+  std::string BlobPath(const std::string& owner, const Digest& digest) const;
+  std::string PartPath(const std::string& owner, const Digest& digest) const;
+
+  absl::Status Load();
+  absl::Status LoadOwner(const std::string& owner);
+  Owner& OwnerAt(const std::string& owner)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddBytes(Owner& owner, std::int64_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Insert(Owner& owner, const Digest& digest, std::int64_t size,
+              absl::Time used) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Touch(const std::string& name, Owner& owner, const Digest& digest,
+             Blob& blob) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes away what has been unused for the longest time until there is room.
+  absl::Status MakeRoom(const std::string& name, std::int64_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // False where the owner has nothing that may go.
+  bool EvictFrom(const std::string& name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool EvictFromAnybody() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Erase(const std::string& name, Owner& owner, const Digest& digest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ErasePart(const std::string& name, Owner& owner, const Digest& digest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes away the part of this owner that was left for the longest time.
+  void DropOldestPart(const std::string& name, Owner& owner)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Options options_;
+  mutable absl::Mutex mutex_;
+  Limits limits_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::unique_ptr<Owner>> owners_
+      ABSL_GUARDED_BY(mutex_);
+  std::int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// What a BlobDigest names; OPTION_INVALID about `field` where it is none.
+absl::StatusOr<Digest> ReadBlobDigest(const v1::BlobDigest& blob,
+                                      absl::string_view field);
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_BLOBS_BLOB_STORE_H_

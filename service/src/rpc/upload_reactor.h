@@ -1,0 +1,81 @@
+#ifndef CONTAINERBUILDER_RPC_UPLOAD_REACTOR_H_
+#define CONTAINERBUILDER_RPC_UPLOAD_REACTOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "base/executor.h"
+#include "blobs/blob_upload.h"
+#include "containerbuilder/v1/container_builder.pb.h"
+#include "grpcpp/support/server_callback.h"
+
+namespace containerbuilder::service {
+
+// One call of UploadBlobs: reads a piece, has it written on an executor, and
+// only then reads the next, so that a caller sends no quicker than the disk
+// takes it. A caller that sends nothing for long is told so.
+//
+// It is kept alive by a reference of its own until OnDone, and by the work it
+// has posted.
+class UploadReactor final
+    : public grpc::ServerReadReactor<v1::UploadBlobsRequest>,
+      public std::enable_shared_from_this<UploadReactor> {
+ public:
+  using Begin =
+      std::function<absl::StatusOr<std::unique_ptr<BlobUpload>>()>;
+  // Told of each piece that came, of how many bytes.
+  using OnPiece = std::function<void(std::int64_t bytes)>;
+
+  // `begin` and what it answers run on `transfers`, which must outlive the
+  // call; `response` is gRPC's.
+  static UploadReactor* Start(Begin begin, OnPiece on_piece,
+                              v1::UploadBlobsResponse* response,
+                              Executor* transfers);
+  // Ends the call at once with an error.
+  static UploadReactor* Fail(const absl::Status& status);
+
+  void OnReadDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  UploadReactor(OnPiece on_piece, v1::UploadBlobsResponse* response,
+                Executor* transfers);
+
+  // Each is left by exactly one party.
+  enum class State {
+    kWorking,   // the executor
+    kReading,   // OnReadDone, or the idle timer; piece_ is gRPC's
+    kFinished,  // nobody
+  };
+
+  void Open(const Begin& begin);
+  void Take();
+  void Read();
+  void OnIdle(std::int64_t pieces);
+  void WatchIdle(std::int64_t pieces) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FinishWith(const absl::Status& status);
+
+  const OnPiece on_piece_;
+  v1::UploadBlobsResponse* const response_;
+  Executor* const transfers_;
+  std::shared_ptr<UploadReactor> self_;
+
+  // Of the party that may step.
+  v1::UploadBlobsRequest piece_;
+  std::unique_ptr<BlobUpload> upload_;
+
+  absl::Mutex mutex_;
+  State state_ ABSL_GUARDED_BY(mutex_) = State::kWorking;
+  std::int64_t pieces_ ABSL_GUARDED_BY(mutex_) = 0;
+  Executor::Timer idle_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace containerbuilder::service
+
+#endif  // CONTAINERBUILDER_RPC_UPLOAD_REACTOR_H_
