@@ -74,6 +74,7 @@ class FakeService final : public v1::ContainerBuilder::Service {
   std::string socket_path() const { return folder_.Path("fake.sock"); }
 
   Answer<grpc::Status(v1::HealthResponse&)> health;
+  // As a service that sees the same folders, where the test says nothing else.
   Answer<grpc::Status(const v1::ConstructArgsRequest&,
                       v1::ConstructArgsResponse&)>
       construct_args;
