@@ -51,6 +51,11 @@ bool IsFolderContext(const std::string& value) {
          !absl::StartsWith(source, "target:");
 }
 
+bool IsFolder(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
 // Flags that name files of this machine and cannot be sent.
 absl::Status CheckForUpload(const Flag& flag, const std::string& value) {
   const std::string name(flag.name);
@@ -122,7 +127,9 @@ class UploadReader {
   absl::Status FindContext() {
     if (line_.arguments.front() != "-") {
       folder_ = MakeAbsolute(surroundings_.folder, line_.arguments.front());
-      return absl::OkStatus();
+      if (IsFolder(folder_)) return absl::OkStatus();
+      return absl::InvalidArgumentError(
+          absl::StrCat("the context \"", folder_, "\" is not a folder"));
     }
     auto folder = TemporaryFolder::Create();
     if (!folder.ok()) return folder.status();
@@ -198,8 +205,10 @@ absl::StatusOr<bool> IsUsedInPlace(const CommandLine& line,
   const std::string mode = ModeOf(line);
   const std::string& context = line.arguments.front();
   if (mode != "auto" || context == "-") return mode == "path";
-  return SeesSameFolder(client, options,
-                        MakeAbsolute(surroundings.folder, context));
+  const std::string folder = MakeAbsolute(surroundings.folder, context);
+  // The service says best what is wrong with one that is none.
+  if (options.address.starts_with("unix:") && !IsFolder(folder)) return true;
+  return SeesSameFolder(client, options, folder);
 }
 
 absl::StatusOr<BuildInput> ReadInPlace(const CommandLine& line,
