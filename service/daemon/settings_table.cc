@@ -250,8 +250,9 @@ absl::Span<const Setting> Settings() {
       {"retain_bytes",
        [](DaemonOptions& o) -> Field { return Bytes{&o.server.retain_bytes}; },
        Reload::kYes,
-       "Ended builds are forgotten, oldest first, when their logs have more "
-       "bytes."},
+       "Ended builds are forgotten, oldest first, when their logs and "
+       "artifacts "
+       "have more bytes."},
       {"max_log_bytes",
        [](DaemonOptions& o) -> Field { return Bytes{&o.server.max_log_bytes}; },
        Reload::kNo, "A build that prints more bytes is ended (LOG_LIMIT)."},

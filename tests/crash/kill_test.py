@@ -11,9 +11,11 @@ import signal
 import time
 from pathlib import Path
 
+import grpc
 import pytest
 from conftest import eventually
 from containerbuilder.v1 import container_builder_pb2 as pb
+from uploads import Tree, download, missing, pieces, upload
 from world import RUNNING, World, require, tear
 
 CYCLES = int(os.environ.get("CONTAINERBUILDER_CRASH_CYCLES", "200"))
@@ -108,8 +110,21 @@ DELETE_POINTS = {"folder-in-trash": 1, "folder-discarded": 1}
 DRAIN_POINTS = {"drain-begun": 1, "drain-stopping": 1}
 # Passed where the records are damaged.
 RECORDS_POINTS = {"records-set-aside": 1}
+# Passed while contents come in.
+UPLOAD_POINTS = {"piece-written": 12, "blob-written": 3, "blob-committed": 3}
+# Passed when a build has made something that comes back.
+ARTIFACT_POINTS = {"artifacts-kept": 1}
 
-ALL_POINTS = [RUNNING_POINTS, START_POINTS, TAIL_POINTS, DELETE_POINTS, DRAIN_POINTS, RECORDS_POINTS]
+ALL_POINTS = [
+    RUNNING_POINTS,
+    START_POINTS,
+    TAIL_POINTS,
+    DELETE_POINTS,
+    DRAIN_POINTS,
+    RECORDS_POINTS,
+    UPLOAD_POINTS,
+    ARTIFACT_POINTS,
+]
 
 
 def armed(world: World, points: dict, name: str) -> str:
@@ -212,6 +227,105 @@ def test_point_in_making_records_anew(world, name):
     assert not world.start(armed(world, RECORDS_POINTS, name)), "it starts, and should have died"
     recovers(world)
     end(world)
+
+
+# --- Uploads ---------------------------------------------------------------------------------------------------------
+
+
+def context_with(world: World, script: str) -> Tree:
+    """A folder of three files, each of some pieces, and what the fake nerdctl is to do."""
+    folder = world.home / f"context-{world.randomness.random()}"
+    folder.mkdir()
+    (folder / "fake.txt").write_text(script)
+    for name in ("a", "b", "c"):
+        (folder / name).write_bytes(world.randomness.randbytes(900_000))
+    return Tree(folder)
+
+
+def build_uploaded(world: World, tree: Tree, **options) -> pb.Build:
+    request = pb.BuildRequest(spec=pb.BuildSpec(context_digest=tree.root.digest, **options))
+    return list(world.daemon.stub.Build(request))[-1].event.finished.build
+
+
+@pytest.mark.parametrize("name", UPLOAD_POINTS)
+def test_point_in_an_upload(world, name):
+    point = armed(world, UPLOAD_POINTS, name)
+    world.start(point)
+    tree = context_with(world, "stdout whole\\n\n")
+    with pytest.raises(grpc.RpcError):
+        upload(world.daemon.stub, tree)
+    world.after_death()
+    world.start()
+    lacking = missing(world.daemon.stub, tree)
+    passed = int(point.partition(":")[2])
+    # What had come is not sent again: pieces of 256 KiB, the last of each file smaller.
+    kept = sum(item.committed_bytes for item in lacking) + sum(
+        len(content) for content in tree.blobs.values()
+    ) - sum(item.blob.size_bytes for item in lacking)
+    sizes = [len(piece.data) for piece in pieces(tree.blobs.values())]
+    if name == "piece-written":
+        assert kept >= sum(sizes[: passed - 1]) - max(sizes), (kept, sizes, passed)
+    else:
+        # One that was whole and had not its name yet comes again.
+        assert len(lacking) <= len(tree.blobs) - passed + (name == "blob-written")
+    upload(world.daemon.stub, tree)
+    build = build_uploaded(world, tree)
+    assert build.state == pb.Build.STATE_SUCCEEDED, build
+    world.stop()
+
+
+def test_random_moments_of_an_upload(world):
+    world.start()
+    tree = context_with(world, "stdout whole\\n\n")
+    for _ in range(10):
+        world.post(upload, world.daemon.stub, tree)
+        time.sleep(world.randomness.uniform(0, 0.05))
+        world.kill()
+        world.start()
+    upload(world.daemon.stub, tree)
+    assert build_uploaded(world, tree).state == pb.Build.STATE_SUCCEEDED
+    world.stop()
+
+
+def test_a_blob_that_a_crash_of_the_machine_tore_is_sent_again(world):
+    world.start()
+    tree = context_with(world, "stdout whole\\n\n")
+    upload(world.daemon.stub, tree)
+    world.kill()
+    for path in (world.state / "blobs").rglob("*"):
+        if path.is_file() and path.stat().st_size > 100_000:
+            with open(path, "r+b") as file:
+                file.seek(100_000)
+                file.write(b"\0" * 1000)
+    world.start()
+    for _ in range(3):
+        with pytest.raises(grpc.RpcError) as error:
+            build_uploaded(world, tree)
+        assert error.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+        assert upload(world.daemon.stub, tree) == 1
+    assert build_uploaded(world, tree).state == pb.Build.STATE_SUCCEEDED
+    world.stop()
+
+
+@pytest.mark.parametrize("name", ARTIFACT_POINTS)
+def test_point_in_keeping_artifacts(world, name):
+    world.start(armed(world, ARTIFACT_POINTS, name))
+    tree = context_with(world, "copy a ../artifacts/1/file\n")
+    upload(world.daemon.stub, tree)
+    options = pb.BuildOptions(output=pb.OptionValue(values=pb.ValueList(values=["type=tar,dest=x"])))
+    with pytest.raises(grpc.RpcError):
+        build_uploaded(world, tree, options=options)
+    world.after_death()
+    world.start()
+    (build,) = world.listed().values()
+    assert build.state == pb.Build.STATE_INTERRUPTED
+    assert not build.artifacts
+    folder = world.state / build.name
+    assert not (folder / "artifacts").exists() and not (folder / "staging").exists()
+    again = build_uploaded(world, tree, options=options)
+    (artifact,) = again.artifacts
+    assert download(world.daemon.stub, artifact) in tree.blobs.values()
+    world.stop()
 
 
 # --- What a crash of the machine does to the files -------------------------------------------------------------------

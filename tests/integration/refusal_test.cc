@@ -80,13 +80,6 @@ TEST_F(RefusalTest, FlagThatTheInstalledNerdctlLacks) {
   EXPECT_THAT(status, HasReason("OPTION_UNSUPPORTED"));
 }
 
-TEST_F(RefusalTest, WhatLaterVersionsBring) {
-  v1::BuildRequest request = Request();
-  request.mutable_spec()->set_dockerfile("FROM scratch");
-  EXPECT_THAT(Refused(server_.LocalClient(), request),
-              StatusIs(absl::StatusCode::kUnimplemented));
-}
-
 TEST_F(RefusalTest, RequestIdsThatAreNone) {
   v1::BuildRequest request = Request();
   for (const std::string& id :

@@ -176,22 +176,6 @@ def test_standard_health_does_not_know_others(daemon):
     assert error.value.code() == grpc.StatusCode.NOT_FOUND
 
 
-@pytest.mark.parametrize(
-    "method",
-    ["FindMissingBlobs", "UploadBlobs", "DownloadArtifact"],
-)
-def test_later_rpcs_are_unimplemented(daemon, method):
-    descriptor = pb.DESCRIPTOR.services_by_name["ContainerBuilder"].methods_by_name[method]
-    request = getattr(pb, descriptor.input_type.name)()
-    if descriptor.client_streaming:
-        request = iter([request])
-    with pytest.raises(grpc.RpcError) as error:
-        answer = getattr(daemon.stub, method)(request, timeout=20)
-        if descriptor.server_streaming:
-            list(answer)
-    assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
-
-
 def test_a_large_request_is_taken(daemon):
     values = ["x" * 1000] * 6000
     request = pb.ConstructArgsRequest()

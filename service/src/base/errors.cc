@@ -362,20 +362,14 @@ absl::Status SequenceOutOfRange(std::int64_t after_sequence,
 }
 
 absl::Status OffsetOutOfRange(std::int64_t offset, std::int64_t size) {
-  return MakeForField(
-      absl::StatusCode::kOutOfRange, "OFFSET_OUT_OF_RANGE", "offset",
-      absl::StrCat(offset, " is outside of 0 to ", size,
-                   ", the artifact's size"));
+  return MakeForField(absl::StatusCode::kOutOfRange, "OFFSET_OUT_OF_RANGE",
+                      "offset",
+                      absl::StrCat(offset, " is outside of 0 to ", size,
+                                   ", the artifact's size"));
 }
 
 absl::Status JournalDamaged(absl::string_view description) {
   return Make(absl::StatusCode::kDataLoss, "JOURNAL_DAMAGED", description);
-}
-
-absl::Status FieldUnimplemented(absl::string_view field,
-                                absl::string_view description) {
-  return MakeForField(absl::StatusCode::kUnimplemented, "UNIMPLEMENTED", field,
-                      description);
 }
 
 absl::Status Internal(absl::string_view description) {

@@ -91,10 +91,6 @@ absl::Status OffsetOutOfRange(std::int64_t offset, std::int64_t size);
 // DATA_LOSS.
 absl::Status JournalDamaged(absl::string_view description);
 
-// UNIMPLEMENTED: a field of the contract that this version does not serve.
-absl::Status FieldUnimplemented(absl::string_view field,
-                                absl::string_view description);
-
 // INTERNAL.
 absl::Status Internal(absl::string_view description);
 

@@ -27,8 +27,8 @@ inline constexpr std::size_t kDownloadPieceBytes = 256 * 1024;
 inline constexpr int kMaxFoundBlobs = 10'000;
 // Blobs that one caller sends at the same time: a client needs one call, or one
 // for each core. Of those that broke off, the oldest go when there are more.
-inline constexpr int kMaxOpenUploads = 64;
-inline constexpr int kMaxLeftUploads = 1000;
+inline constexpr int kMaxOpenUploads = 32;
+inline constexpr std::size_t kMaxLeftUploads = 1000;
 // Each takes some 200 bytes of memory; the largest context has fewer
 // (--max_staged_files).
 inline constexpr std::size_t kMaxBlobsPerCaller = 500'000;
@@ -116,6 +116,9 @@ inline constexpr absl::Duration kPositionInterval = absl::Seconds(1);
 // What a build prints between two looks at the free disk.
 inline constexpr std::int64_t kDiskCheckBytes = 1024 * 1024;
 
+// How often the disk is looked at while a build writes files of its own.
+inline constexpr absl::Duration kRoomCheckInterval = absl::Seconds(1);
+
 // Folders in folders that are copied for an untrusted caller: deeper than any
 // source tree, and each takes descriptors while it is copied.
 inline constexpr int kMaxStagedDepth = 128;
@@ -177,6 +180,13 @@ inline constexpr int kMaxMetadataBytes = 8 * 1024;
 inline constexpr std::int64_t kMaxUncalledBytes =
     kMaxRequestBytes + 1024 * 1024;
 inline constexpr std::int64_t kCallOverheadBytes = 16 * 1024;
+// What gRPC takes of a stream ahead of the reads: 64 KiB, its default, bounds a
+// distant client's speed. It is not left to gRPC's own estimate, by which
+// clients that upload to a slow disk fill memory.
+inline constexpr int kStreamAheadBytes = 256 * 1024;
+// That and a piece that is not whole yet, of each upload.
+inline constexpr std::int64_t kUploadAheadBytes =
+    kStreamAheadBytes + 2 * kMaxPieceBytes;
 // What frames and TLS records add to a message of a stream, besides a
 // sixteenth.
 inline constexpr std::int64_t kPieceOverheadBytes = 128;

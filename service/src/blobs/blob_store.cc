@@ -142,31 +142,29 @@ absl::Status BlobStore::LoadOwner(const std::string& owner) {
   const std::string folder = absl::StrCat(options_.folder, "/blobs/", owner);
   CONTAINERBUILDER_RETURN_IF_ERROR(
       ForEachEntry(folder, [&](int, const std::string& shard) {
-        return ForEachFile(absl::StrCat(folder, "/", shard),
-                           [&](const Digest& digest, const struct stat& info) {
-                             blobs.push_back(
-                                 {digest, info.st_size,
-                                  absl::TimeFromTimespec(info.st_mtim)});
-                           });
+        return ForEachFile(
+            absl::StrCat(folder, "/", shard),
+            [&](const Digest& digest, const struct stat& info) {
+              blobs.push_back(
+                  {digest, info.st_size, absl::TimeFromTimespec(info.st_mtim)});
+            });
       }));
-  absl::c_sort(blobs, [](const Found& a, const Found& b) {
-    return a.used < b.used;
-  });
+  absl::c_sort(blobs,
+               [](const Found& a, const Found& b) { return a.used < b.used; });
   absl::MutexLock lock(&mutex_);
   Owner& here = OwnerAt(owner);
   for (const Found& blob : blobs) {
     Insert(here, blob.digest, blob.size, blob.used);
   }
-  return ForEachFile(
-      absl::StrCat(options_.folder, "/uploads/", owner),
-      [&](const Digest& digest, const struct stat& info)
-          ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-            Part& part = here.parts[digest];
-            part.committed = info.st_size;
-            part.reserved = CostOf(info.st_size);
-            part.written = absl::TimeFromTimespec(info.st_mtim);
-            AddBytes(here, part.reserved);
-          });
+  return ForEachFile(absl::StrCat(options_.folder, "/uploads/", owner),
+                     [&](const Digest& digest, const struct stat& info)
+                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                           Part& part = here.parts[digest];
+                           part.committed = info.st_size;
+                           part.reserved = CostOf(info.st_size);
+                           part.written = absl::TimeFromTimespec(info.st_mtim);
+                           AddBytes(here, part.reserved);
+                         });
 }
 
 std::string BlobStore::OwnerOf(absl::string_view caller) {
@@ -243,7 +241,8 @@ absl::StatusOr<v1::FindMissingBlobsResponse> BlobStore::FindMissing(
   for (int i = 0; i < request.blobs_size(); ++i) {
     const v1::BlobDigest& blob = request.blobs(i);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
-        const Digest digest, ReadBlobDigest(blob, absl::StrCat("blobs[", i, "]")));
+        const Digest digest,
+        ReadBlobDigest(blob, absl::StrCat("blobs[", i, "]")));
     const auto found = owner.blobs.find(digest);
     if (found != owner.blobs.end() && found->second.size == blob.size_bytes()) {
       Touch(name, owner, digest, found->second);
@@ -260,6 +259,22 @@ absl::StatusOr<v1::FindMissingBlobsResponse> BlobStore::FindMissing(
     }
   }
   return response;
+}
+
+absl::Status BlobStore::BeginUpload(absl::string_view caller) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(MayGoOn());
+  absl::MutexLock lock(&mutex_);
+  Owner& owner = OwnerAt(OwnerOf(caller));
+  if (owner.uploads >= limits::kMaxOpenUploads) {
+    return errors::TooManyUploads(limits::kMaxOpenUploads);
+  }
+  ++owner.uploads;
+  return absl::OkStatus();
+}
+
+void BlobStore::EndUpload(absl::string_view caller) {
+  absl::MutexLock lock(&mutex_);
+  --OwnerAt(OwnerOf(caller)).uploads;
 }
 
 absl::StatusOr<BlobStore::Place> BlobStore::BeginPart(absl::string_view caller,
@@ -285,11 +300,11 @@ absl::StatusOr<BlobStore::Place> BlobStore::BeginPart(absl::string_view caller,
       return place;
     }
     if (size > limits_.max_blob_bytes) {
-      return errors::TooLarge("blob.size_bytes",
-                              absl::StrCat("one content has at most ",
-                                           limits_.max_blob_bytes,
-                                           " bytes (--max_blob_bytes)"),
-                              "--max_blob_bytes");
+      return errors::TooLarge(
+          "blob.size_bytes",
+          absl::StrCat("one content has at most ", limits_.max_blob_bytes,
+                       " bytes (--max_blob_bytes)"),
+          "--max_blob_bytes");
     }
     const auto earlier = owner.parts.find(digest);
     if (earlier != owner.parts.end()) {
@@ -303,9 +318,6 @@ absl::StatusOr<BlobStore::Place> BlobStore::BeginPart(absl::string_view caller,
                                  "; go on there, or begin anew at 0"));
     }
     if (offset == 0) place.committed = 0;
-    if (owner.open_parts >= limits::kMaxOpenUploads) {
-      return errors::TooManyUploads(limits::kMaxOpenUploads);
-    }
     // What it will have is taken now, so that it does not fail in its middle.
     if (earlier != owner.parts.end()) {
       AddBytes(owner, -std::exchange(earlier->second.reserved, 0));
@@ -325,7 +337,6 @@ absl::StatusOr<BlobStore::Place> BlobStore::BeginPart(absl::string_view caller,
     part.committed = place.committed;
     part.written = options_.now();
     AddBytes(owner, part.reserved);
-    ++owner.open_parts;
   }
   const std::string path = PartPath(name, digest);
   const auto open_part = [&] {
@@ -369,13 +380,11 @@ void BlobStore::LeavePart(absl::string_view caller, const Digest& digest,
   part->second.committed = committed;
   part->second.written = options_.now();
   part->second.open = false;
-  --owner.open_parts;
   if (committed == 0) {
     ErasePart(name, owner, digest);
     return;
   }
-  while (static_cast<int>(owner.parts.size()) - owner.open_parts >
-         limits::kMaxLeftUploads) {
+  if (owner.parts.size() > limits::kMaxLeftUploads) {
     DropOldestPart(name, owner);
   }
 }
@@ -408,7 +417,6 @@ absl::Status BlobStore::CommitPart(absl::string_view caller,
   const auto part = owner.parts.find(digest);
   AddBytes(owner, -part->second.reserved);
   owner.parts.erase(part);
-  --owner.open_parts;
   Insert(owner, digest, info.st_size, options_.now());
   CONTAINERBUILDER_FAILPOINT("blob-committed");
   return absl::OkStatus();
@@ -550,8 +558,7 @@ bool BlobStore::Hold::Add(const Digest& digest, std::int64_t size) {
   absl::MutexLock lock(&store_->mutex_);
   Owner& owner = store_->OwnerAt(owner_);
   const auto found = owner.blobs.find(digest);
-  if (found == owner.blobs.end() ||
-      (size >= 0 && found->second.size != size)) {
+  if (found == owner.blobs.end() || (size >= 0 && found->second.size != size)) {
     return false;
   }
   ++found->second.holds;

@@ -62,6 +62,12 @@ class BlobStore {
 
   // --- For BlobUpload
 
+  // Counts a call of the caller in; RATE_LIMITED where he has many, and then
+  // EndUpload is not to be called.
+  absl::Status BeginUpload(absl::string_view caller)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void EndUpload(absl::string_view caller) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // A place that one upload alone writes to.
   struct Place {
     bool is_whole = false;  // there is nothing to write
@@ -134,7 +140,7 @@ class BlobStore {
     absl::flat_hash_map<Digest, Blob> blobs;
     std::list<Digest> by_use;  // the longest unused first
     absl::flat_hash_map<Digest, Part> parts;
-    int open_parts = 0;
+    int uploads = 0;  // calls under way
     std::int64_t bytes = 0;
   };
 
@@ -159,8 +165,7 @@ class BlobStore {
   absl::Status MakeRoom(const std::string& name, std::int64_t bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // False where the owner has nothing that may go.
-  bool EvictFrom(const std::string& name)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool EvictFrom(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool EvictFromAnybody() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Erase(const std::string& name, Owner& owner, const Digest& digest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -35,6 +35,12 @@ absl::Status HashPart(int file, std::int64_t size, Sha256Stream& hash) {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<BlobUpload>> BlobUpload::Begin(
+    BlobStore* store, std::string caller) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(store->BeginUpload(caller));
+  return std::unique_ptr<BlobUpload>(new BlobUpload(store, std::move(caller)));
+}
+
 BlobUpload::BlobUpload(BlobStore* store, std::string caller)
     : store_(store), caller_(std::move(caller)) {}
 
@@ -42,6 +48,7 @@ BlobUpload::~BlobUpload() {
   if (current_ && current_->file.valid()) {
     store_->LeavePart(caller_, current_->digest, current_->offset);
   }
+  store_->EndUpload(caller_);
 }
 
 absl::Status BlobUpload::Take(const v1::UploadBlobsRequest& piece) {
@@ -51,7 +58,7 @@ absl::Status BlobUpload::Take(const v1::UploadBlobsRequest& piece) {
         "data", absl::StrCat("a piece has at most ", limits::kMaxPieceBytes,
                              " bytes; this one has ", data.size()));
   }
-  if (piece.has_blob()) CONTAINERBUILDER_RETURN_IF_ERROR(Begin(piece));
+  if (piece.has_blob()) CONTAINERBUILDER_RETURN_IF_ERROR(BeginBlob(piece));
   if (!current_) {
     return errors::OptionInvalid(
         "blob", "the first piece of each content has its blob");
@@ -72,7 +79,7 @@ absl::Status BlobUpload::Take(const v1::UploadBlobsRequest& piece) {
   return current_->offset == current_->size ? Complete() : absl::OkStatus();
 }
 
-absl::Status BlobUpload::Begin(const v1::UploadBlobsRequest& piece) {
+absl::Status BlobUpload::BeginBlob(const v1::UploadBlobsRequest& piece) {
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const Digest digest,
                                     ReadBlobDigest(piece.blob(), "blob"));
   if (current_) {
@@ -150,9 +157,9 @@ absl::Status BlobUpload::Complete() {
 absl::StatusOr<v1::UploadBlobsResponse> BlobUpload::Finish() {
   if (current_) {
     return errors::OptionInvalid(
-        "data", absl::StrCat("the last blob lacks ",
-                             current_->size - current_->offset,
-                             " bytes; what came is kept, so go on there"));
+        "data",
+        absl::StrCat("the last blob lacks ", current_->size - current_->offset,
+                     " bytes; what came is kept, so go on there"));
   }
   return response_;
 }

@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_BLOBS_BLOB_UPLOAD_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -20,8 +21,9 @@ namespace containerbuilder::service {
 // it is destroyed is kept, to be gone on with.
 class BlobUpload {
  public:
-  // `store` must outlive it.
-  BlobUpload(BlobStore* store, std::string caller);
+  // `store` must outlive it. RATE_LIMITED, NO_SPACE, DRAINING.
+  static absl::StatusOr<std::unique_ptr<BlobUpload>> Begin(BlobStore* store,
+                                                           std::string caller);
   BlobUpload(const BlobUpload&) = delete;
   BlobUpload& operator=(const BlobUpload&) = delete;
   ~BlobUpload();
@@ -32,6 +34,8 @@ class BlobUpload {
   absl::StatusOr<v1::UploadBlobsResponse> Finish();
 
  private:
+  BlobUpload(BlobStore* store, std::string caller);
+
   struct Current {
     Digest digest;
     std::int64_t size;
@@ -40,7 +44,7 @@ class BlobUpload {
     Sha256Stream hash;
   };
 
-  absl::Status Begin(const v1::UploadBlobsRequest& piece);
+  absl::Status BeginBlob(const v1::UploadBlobsRequest& piece);
   absl::Status Write(absl::string_view data);
   absl::Status Complete();
 

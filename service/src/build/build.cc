@@ -1,6 +1,7 @@
 #include "build/build.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -8,8 +9,10 @@
 #include "absl/strings/str_join.h"
 #include "base/failpoint.h"
 #include "base/limits.h"
+#include "base/status_macros.h"
 #include "base/timestamps.h"
 #include "base/utf8.h"
+#include "build/artifacts.h"
 #include "build/command_line.h"
 #include "build/secrets.h"
 #include "build/staging.h"
@@ -267,8 +270,25 @@ void Build::Start(ProcessRunner& runner, std::vector<std::string> environment) {
             if (auto build = weak.lock()) build->Stop(StopReason::kTimedOut);
           });
     }
+    const StagingPlan& plan = spec_.staging();
+    if (!plan.outputs.empty() || !plan.artifacts.empty()) WatchRoom();
   }
   if (stop) (*process)->Stop(grace);
+}
+
+void Build::WatchRoom() {
+  room_ = surroundings_.executor->After(
+      limits::kRoomCheckInterval, [weak = weak_from_this()] {
+        const std::shared_ptr<Build> build = weak.lock();
+        if (build == nullptr) return;
+        const bool has_room = build->surroundings_.has_room();
+        {
+          absl::MutexLock lock(&build->mutex_);
+          if (build->phase_ != Phase::kRunning) return;
+          if (has_room) build->WatchRoom();
+        }
+        if (!has_room) build->Stop(StopReason::kNoSpace);
+      });
 }
 
 absl::Status Build::PrepareSecrets() {
@@ -555,7 +575,8 @@ void Build::End(ExitStatus status) {
   const bool log_is_whole = log_error.ok() && !log_closed_;
   // A stop that came too late has stopped nothing: the image is there.
   if (exited_well && log_is_whole) {
-    if (spec_.staging().outputs.empty()) {
+    if (spec_.staging().outputs.empty() &&
+        spec_.staging().artifacts.empty()) {
       Finish(v1::Build::STATE_SUCCEEDED, std::nullopt);
     } else {
       surroundings_.copies->Post(
@@ -582,8 +603,7 @@ void Build::Deliver() {
   };
   TreeCopier::Limits limits = surroundings_.copy_limits();
   limits.cancelled = [&stop] { return stop().has_value(); };
-  const absl::Status delivered =
-      DeliverOutputs(spec_.staging(), StagingFolder(), limits);
+  const absl::Status delivered = DeliverAll(limits);
   if (delivered.ok()) {
     Finish(v1::Build::STATE_SUCCEEDED, std::nullopt);
     return;
@@ -597,6 +617,25 @@ void Build::Deliver() {
   const bool is_full = absl::IsResourceExhausted(delivered);
   Finish(v1::Build::STATE_FAILED, Failure(is_full ? "NO_SPACE" : "STORAGE",
                                           delivered.message(), is_full));
+}
+
+absl::Status Build::DeliverAll(const TreeCopier::Limits& limits) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(
+      DeliverOutputs(spec_.staging(), StagingFolder(), limits));
+  CopyLimits artifact_limits = limits;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (record_.trusted_caller()) {
+      artifact_limits.max_bytes = std::numeric_limits<std::int64_t>::max();
+    }
+  }
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      const std::vector<v1::Artifact> artifacts,
+      KeepArtifacts(spec_.staging(), folder_, name_, artifact_limits));
+  absl::MutexLock lock(&mutex_);
+  record_.mutable_build()->mutable_artifacts()->Assign(artifacts.begin(),
+                                                       artifacts.end());
+  return absl::OkStatus();
 }
 
 std::string Build::StagingFolder() const {
@@ -637,6 +676,7 @@ void Build::AppendSteps(std::vector<v1::BuildStep> steps) {
 void Build::Finish(v1::Build::State state,
                    std::optional<v1::BuildFailure> failure) {
   ClearWork(folder_);
+  if (state != v1::Build::STATE_SUCCEEDED) DropArtifacts(folder_);
   if (HasSecrets(spec_.spec())) {
     surroundings_.secret_folder->Remove(BuildId(name_));
   }
@@ -658,6 +698,7 @@ void Build::Finish(v1::Build::State state,
       queue_ttl_.reset();
       timeout_.reset();
       linger_.reset();
+      room_.reset();
     }
     // Where the disk does not take it, watchers get the end from memory, and
     // the record has it, too; it is no success then.
@@ -667,6 +708,8 @@ void Build::Finish(v1::Build::State state,
       StopOutcome outcome = OutcomeOf(StopReason::kLogFailed, error);
       ended_->set_state(outcome.state);
       *ended_->mutable_failure() = std::move(outcome.failure);
+      ended_->clear_artifacts();
+      DropArtifacts(folder_);
       *last.mutable_finished()->mutable_build() = *ended_;
     };
     journal_->Finish(event, amend).IgnoreError();
@@ -675,7 +718,7 @@ void Build::Finish(v1::Build::State state,
   {
     absl::MutexLock lock(&mutex_);
     *record_.mutable_build() = *ended_;
-    record_.set_journal_bytes(journal_->size_bytes());
+    record_.set_journal_bytes(journal_->size_bytes() + ArtifactBytes(*ended_));
   }
   Keep();
   CONTAINERBUILDER_FAILPOINT("end-recorded");

@@ -172,6 +172,9 @@ class Build final : public ProcessListener,
   void End(ExitStatus status);
   // What it wrote goes to its places, and then it has succeeded.
   void Deliver();
+  absl::Status DeliverAll(const TreeCopier::Limits& limits);
+  // Looks now and then whether the disk has room for what nerdctl writes.
+  void WatchRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The end: fills in the record, writes `finished`, tells on_end.
   void Finish(v1::Build::State state, std::optional<v1::BuildFailure> failure);
 
@@ -213,6 +216,7 @@ class Build final : public ProcessListener,
   Executor::Timer queue_ttl_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer timeout_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer linger_ ABSL_GUARDED_BY(mutex_);
+  Executor::Timer room_ ABSL_GUARDED_BY(mutex_);
   bool end_told_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::function<void()>> when_ended_ ABSL_GUARDED_BY(mutex_);
 };

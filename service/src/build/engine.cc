@@ -1,5 +1,6 @@
 #include "build/engine.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "base/timestamps.h"
+#include "build/artifacts.h"
 #include "build/command_line.h"
 #include "build/nerdctl_args.h"
 #include "build/page_token.h"
@@ -71,9 +73,8 @@ std::vector<std::string> FoldersForSecrets(const EngineOptions& options,
 }
 
 BlobStore::Limits BlobLimits(const EngineOptions& options) {
-  return {options.max_blob_store_bytes,
-          options.max_blob_store_bytes_per_caller, options.max_blob_bytes,
-          options.upload_ttl};
+  return {options.max_blob_store_bytes, options.max_blob_store_bytes_per_caller,
+          options.max_blob_bytes, options.upload_ttl};
 }
 
 absl::Status CheckRequestId(absl::string_view request_id) {
@@ -625,11 +626,10 @@ absl::StatusOr<v1::FindMissingBlobsResponse> Engine::FindMissingBlobs(
 
 absl::StatusOr<std::unique_ptr<BlobUpload>> Engine::UploadBlobs(
     const Caller& caller) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(blobs_->MayGoOn());
   if (const absl::Status state = state_.Check(); !state.ok()) {
     return errors::Storage(state.message());
   }
-  return std::make_unique<BlobUpload>(blobs_.get(), caller.name);
+  return BlobUpload::Begin(blobs_.get(), caller.name);
 }
 
 // --- Running ----------------------------------------------------------------
@@ -987,6 +987,46 @@ absl::Status Engine::DeleteBuild(absl::string_view name, const Caller& caller) {
   }
   logger_->info("{}: deleted by {}", build.name(), caller.name);
   return absl::OkStatus();
+}
+
+absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
+    const v1::DownloadArtifactRequest& request, const Caller& caller) {
+  if (request.name().empty()) {
+    return errors::OptionInvalid(
+        "name", "name the artifact, in the form builds/{id}/artifacts/{n}");
+  }
+  const std::optional<ArtifactName> name = ArtifactName::Parse(request.name());
+  if (!name) return errors::ArtifactNotFound(request.name());
+  const absl::StatusOr<v1::Build> build = GetBuild(name->build, caller);
+  if (absl::IsNotFound(build.status())) {
+    return errors::ArtifactNotFound(request.name());
+  }
+  CONTAINERBUILDER_RETURN_IF_ERROR(build.status());
+  const auto artifact = absl::c_find_if(
+      build->artifacts(), [&request](const v1::Artifact& candidate) {
+        return candidate.name() == request.name();
+      });
+  if (artifact == build->artifacts().end()) {
+    return errors::ArtifactNotFound(request.name());
+  }
+  if (request.offset() < 0 || request.offset() > artifact->size_bytes()) {
+    return errors::OffsetOutOfRange(request.offset(), artifact->size_bytes());
+  }
+  OpenedArtifact opened;
+  opened.size = artifact->size_bytes();
+  opened.file = UniqueFd(
+      open(ArtifactPath(state_.build_path(BuildId(name->build)), name->number)
+               .c_str(),
+           O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info;
+  if (!opened.file.valid() || fstat(opened.file.get(), &info) != 0) {
+    // Deleted just now.
+    return errors::ArtifactNotFound(request.name());
+  }
+  if (info.st_size != opened.size) {
+    return errors::Internal("the artifact's file was changed");
+  }
+  return opened;
 }
 
 // The folder first: a record without it is dropped at the next start, while a

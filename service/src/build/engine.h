@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "base/disk_reserve.h"
 #include "base/executor.h"
+#include "base/unique_fd.h"
 #include "blobs/blob_store.h"
 #include "blobs/blob_upload.h"
 #include "build/build.h"
@@ -117,6 +118,14 @@ class Engine {
       absl::string_view name, const Caller& caller,
       std::function<void(absl::StatusOr<v1::Build>)> on_end);
   absl::Status DeleteBuild(absl::string_view name, const Caller& caller);
+
+  // An artifact that the caller may see, open for reading.
+  struct OpenedArtifact {
+    UniqueFd file;
+    std::int64_t size = 0;
+  };
+  absl::StatusOr<OpenedArtifact> OpenArtifact(
+      const v1::DownloadArtifactRequest& request, const Caller& caller);
 
   // Which of these the caller has not sent.
   absl::StatusOr<v1::FindMissingBlobsResponse> FindMissingBlobs(

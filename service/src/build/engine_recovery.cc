@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "base/timestamps.h"
+#include "build/artifacts.h"
 #include "build/engine.h"
 #include "build/recovery.h"
 #include "process/leftovers.h"
@@ -251,6 +252,7 @@ absl::Status Engine::EndNow(RecoveredBuild recovered, v1::Build::State state,
   v1::Build& build = *record.mutable_build();
   // First: once it has ended, nobody looks after it any more.
   ClearWork(state_.build_path(BuildId(build.name())));
+  DropArtifacts(state_.build_path(BuildId(build.name())));
   build.set_state(state);
   *build.mutable_finish_time() = ToTimestamp(host_.now());
   *build.mutable_failure() = std::move(failure);

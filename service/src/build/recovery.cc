@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/build_state.h"
+#include "build/artifacts.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -75,7 +76,9 @@ RecoveredBuild RecoverBuild(const std::string& folder, const std::string& name,
   if (read->finished) {
     // Behind damage, too: the end is what counts.
     Apply(*read->finished->event, build);
-    recovered.record->set_journal_bytes(read->journal->size_bytes());
+    recovered.record->set_journal_bytes(
+        read->journal->size_bytes() +
+        ArtifactBytes(recovered.record->build()));
     return recovered;
   }
   build.set_last_sequence(told.last_sequence());

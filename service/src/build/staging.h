@@ -63,16 +63,16 @@ struct StagedOutput {
 struct StagedArtifact {
   v1::Artifact::Kind kind;
   std::string field;
-  std::string filename;  // as the request has it
-  std::string name;      // in the staging folder
+  std::string filename;     // as the request has it
+  std::string name;         // in the staging folder
   bool is_archive = false;  // as of StagedOutput
 };
 
 struct StagingPlan {
-  std::vector<StagedInput> inputs;
-  std::vector<ContextPart> context_parts;
-  std::vector<StagedOutput> outputs;
-  std::vector<StagedArtifact> artifacts;
+  std::vector<StagedInput> inputs = {};
+  std::vector<StagedOutput> outputs = {};
+  std::vector<ContextPart> context_parts = {};
+  std::vector<StagedArtifact> artifacts = {};
 
   bool empty() const {
     return inputs.empty() && outputs.empty() && artifacts.empty();

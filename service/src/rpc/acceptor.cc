@@ -204,6 +204,22 @@ void Acceptor::CountCall(const std::string& peer, std::int64_t bytes) {
   called_[peer] += bytes + limits::kCallOverheadBytes;
 }
 
+void Acceptor::BeginUpload(const std::string& peer) {
+  if (absl::StartsWith(peer, "unix:")) return;
+  absl::MutexLock lock(&mutex_);
+  ++uploads_[peer];
+}
+
+void Acceptor::EndUpload(const std::string& peer) {
+  if (absl::StartsWith(peer, "unix:")) return;
+  absl::MutexLock lock(&mutex_);
+  const auto found = uploads_.find(peer);
+  if (found == uploads_.end()) return;
+  if (--found->second == 0) uploads_.erase(found);
+  // Some of it may have come, and was never read.
+  called_[peer] += limits::kUploadAheadBytes;
+}
+
 void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
   if (absl::StartsWith(peer, "unix:")) return;
   absl::MutexLock lock(&mutex_);
@@ -211,13 +227,22 @@ void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
 }
 
 void Acceptor::CheckFloods(absl::Time now) {
+  absl::flat_hash_map<std::string, std::int64_t> ahead_of_host;
+  for (const auto& [id, connection] : connections_) {
+    const std::int64_t ahead = AheadOf(connection);
+    if (ahead > 0) ahead_of_host[connection.host] += ahead;
+  }
   for (auto& [id, connection] : connections_) {
     if (connection.peer.empty()) continue;
     const std::int64_t balance = Account(connection, now);
+    const auto ahead = ahead_of_host.find(connection.host);
     const bool floods =
-        connection.allowance < 0 ||
+        connection.allowance + AheadOf(connection) < 0 ||
         // Others from there go on while they send nothing of this kind.
-        (balance < 0 && HostOf(connection.host, now).allowance < 0);
+        (balance < 0 &&
+         HostOf(connection.host, now).allowance +
+                 (ahead == ahead_of_host.end() ? 0 : ahead->second) <
+             0);
     if (floods) End(connection, now);
   }
   absl::MutexLock lock(&mutex_);
@@ -252,6 +277,13 @@ std::int64_t Acceptor::Account(Connection& connection, absl::Time now) {
   host.allowance =
       std::min(host.allowance + balance, limits::kMaxUncalledHostBytes);
   return balance;
+}
+
+std::int64_t Acceptor::AheadOf(const Connection& connection) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = uploads_.find(connection.peer);
+  return found == uploads_.end() ? 0
+                                 : found->second * limits::kUploadAheadBytes;
 }
 
 std::int64_t Acceptor::TakeCalled(const std::string& peer) {

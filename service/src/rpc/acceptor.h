@@ -65,8 +65,11 @@ class Acceptor {
   // A call came from there (as gRPC names it: `ipv4:127.0.0.1:5000`), of so
   // many bytes: what a connection sends beside calls is a flood, and ends it.
   void CountCall(const std::string& peer, std::int64_t bytes);
-  // A call's further message came, of so many bytes.
+  // An upload from there begins: gRPC takes some of it before it is counted.
+  // A piece of it came, of so many bytes. It has ended.
+  void BeginUpload(const std::string& peer);
   void CountPiece(const std::string& peer, std::int64_t bytes);
+  void EndUpload(const std::string& peer);
 
  private:
   struct Connection {
@@ -111,6 +114,8 @@ class Acceptor {
   // Takes in what a connection has sent and called; the difference.
   std::int64_t Account(Connection& connection, absl::Time now);
   std::int64_t TakeCalled(const std::string& peer);
+  // What the uploads of a connection may be ahead of their count.
+  std::int64_t AheadOf(const Connection& connection);
   void End(const Connection& connection, absl::Time now);
   Host& HostOf(const std::string& name, absl::Time now);
   // Hosts with no connections that have not flooded lately.
@@ -129,6 +134,9 @@ class Acceptor {
   // Peer -> bytes that its calls since the last look give it.
   absl::flat_hash_map<std::string, std::int64_t> called_
       ABSL_GUARDED_BY(mutex_);
+
+  // Peer -> uploads that are under way.
+  absl::flat_hash_map<std::string, int> uploads_ ABSL_GUARDED_BY(mutex_);
 
   // The thread's own.
   std::uint64_t next_id_;

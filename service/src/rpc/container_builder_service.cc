@@ -11,6 +11,7 @@
 #include "base/timestamps.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "rpc/cancel_reactor.h"
+#include "rpc/download_reactor.h"
 #include "rpc/grpc_status.h"
 #include "rpc/upload_reactor.h"
 #include "rpc/watch_reactor.h"
@@ -123,7 +124,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
     v1::CreateBuildResponse* response) {
   absl::StatusOr<Caller> caller =
       Admit(*context, Role::kBuilder, request->ByteSizeLong());
-  Executor* const executor = 
+  Executor* const executor =
       caller.ok() ? AdmissionsOf(*caller, request->spec()) : requests_;
   return Answer(context, std::move(caller), executor,
                 [this, request, response](const Caller& asker) -> absl::Status {
@@ -221,14 +222,32 @@ ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
                                      v1::UploadBlobsResponse* response) {
   absl::StatusOr<Caller> caller = Admit(*context, Role::kBuilder, 0);
   if (!caller.ok()) return UploadReactor::Fail(caller.status());
+  options_.on_upload(context->peer(), /*begins=*/true);
   return UploadReactor::Start(
       [this, caller = *std::move(caller)] {
         return engine_->UploadBlobs(caller);
       },
-      [this, peer = context->peer()](std::int64_t bytes) {
-        options_.on_piece(peer, bytes);
-      },
+      {.on_piece = [this, peer = context->peer()](
+                       std::int64_t bytes) { options_.on_piece(peer, bytes); },
+       .on_end =
+           [this, peer = context->peer()] {
+             options_.on_upload(peer, /*begins=*/false);
+           }},
       response, transfers_);
+}
+
+grpc::ServerWriteReactor<v1::DownloadArtifactResponse>*
+ContainerBuilderService::DownloadArtifact(
+    grpc::CallbackServerContext* context,
+    const v1::DownloadArtifactRequest* request) {
+  absl::StatusOr<Caller> caller =
+      Admit(*context, Role::kViewer, request->ByteSizeLong());
+  if (!caller.ok()) return DownloadReactor::Fail(caller.status());
+  return DownloadReactor::Start(
+      [this, request = *request, caller = *std::move(caller)] {
+        return engine_->OpenArtifact(request, caller);
+      },
+      request->offset(), transfers_);
 }
 
 Executor* ContainerBuilderService::AdmissionsOf(

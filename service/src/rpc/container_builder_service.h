@@ -24,9 +24,8 @@ class logger;
 namespace containerbuilder::service {
 
 // The RPCs: knows who calls and whether he may, and converts between gRPC and
-// the engine; nothing else. What it does not override, gRPC answers
-// UNIMPLEMENTED. The two that stream events write bytes that are serialized
-// already.
+// the engine; nothing else. The two that stream events write bytes that are
+// serialized already.
 class ContainerBuilderService final
     : public v1::ContainerBuilder::WithRawCallbackMethod_Build<
           v1::ContainerBuilder::WithRawCallbackMethod_WatchBuild<
@@ -39,7 +38,8 @@ class ContainerBuilderService final
     // Told of each call that is let in: from where (as gRPC names it) and how
     // many bytes.
     std::function<void(const std::string& peer, std::int64_t bytes)> on_call;
-    // Told of what comes in such a call later.
+    // Told of the begin and the end of each upload, and of what comes in it.
+    std::function<void(const std::string& peer, bool begins)> on_upload;
     std::function<void(const std::string& peer, std::int64_t bytes)> on_piece;
   };
 
@@ -91,6 +91,9 @@ class ContainerBuilderService final
   grpc::ServerReadReactor<v1::UploadBlobsRequest>* UploadBlobs(
       grpc::CallbackServerContext* context,
       v1::UploadBlobsResponse* response) override;
+  grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* DownloadArtifact(
+      grpc::CallbackServerContext* context,
+      const v1::DownloadArtifactRequest* request) override;
 
  private:
   // Who calls, if he may do what takes at least this role, now.

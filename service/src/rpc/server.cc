@@ -131,6 +131,9 @@ void SetMilliseconds(grpc::ServerBuilder& builder, const char* argument,
 // What a connection may cost.
 void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   builder.SetMaxReceiveMessageSize(limits::kMaxRequestBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                             limits::kStreamAheadBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE,
                              limits::kMaxMetadataBytes);
   // A compressed request can be a thousand times larger than what was sent.
@@ -208,6 +211,15 @@ class Server::State {
                                      std::int64_t bytes) {
       absl::MutexLock lock(&acceptor_mutex_);
       if (acceptor_ != nullptr) acceptor_->CountCall(peer, bytes);
+    };
+    service_options.on_upload = [this](const std::string& peer, bool begins) {
+      absl::MutexLock lock(&acceptor_mutex_);
+      if (acceptor_ == nullptr) return;
+      if (begins) {
+        acceptor_->BeginUpload(peer);
+      } else {
+        acceptor_->EndUpload(peer);
+      }
     };
     service_options.on_piece = [this](const std::string& peer,
                                       std::int64_t bytes) {

@@ -8,11 +8,11 @@
 
 namespace containerbuilder::service {
 
-UploadReactor* UploadReactor::Start(Begin begin, OnPiece on_piece,
+UploadReactor* UploadReactor::Start(Begin begin, Listener listener,
                                     v1::UploadBlobsResponse* response,
                                     Executor* transfers) {
   std::shared_ptr<UploadReactor> reactor(
-      new UploadReactor(std::move(on_piece), response, transfers));
+      new UploadReactor(std::move(listener), response, transfers));
   reactor->self_ = reactor;
   transfers->Post(
       [reactor, begin = std::move(begin)] { reactor->Open(begin); });
@@ -21,16 +21,16 @@ UploadReactor* UploadReactor::Start(Begin begin, OnPiece on_piece,
 
 UploadReactor* UploadReactor::Fail(const absl::Status& status) {
   std::shared_ptr<UploadReactor> reactor(
-      new UploadReactor(nullptr, nullptr, nullptr));
+      new UploadReactor({}, nullptr, nullptr));
   reactor->self_ = reactor;
   reactor->FinishWith(status);
   return reactor.get();
 }
 
-UploadReactor::UploadReactor(OnPiece on_piece,
+UploadReactor::UploadReactor(Listener listener,
                              v1::UploadBlobsResponse* response,
                              Executor* transfers)
-    : on_piece_(std::move(on_piece)),
+    : listener_(std::move(listener)),
       response_(response),
       transfers_(transfers) {}
 
@@ -76,7 +76,7 @@ void UploadReactor::OnReadDone(bool ok) {
 }
 
 void UploadReactor::Take() {
-  on_piece_(static_cast<std::int64_t>(piece_.ByteSizeLong()));
+  listener_.on_piece(static_cast<std::int64_t>(piece_.ByteSizeLong()));
   const absl::Status taken = upload_->Take(piece_);
   if (taken.ok()) {
     Read();
@@ -86,10 +86,11 @@ void UploadReactor::Take() {
 }
 
 void UploadReactor::WatchIdle(std::int64_t pieces) {
-  idle_ = transfers_->After(
-      limits::kUploadIdleTimeout, [weak = weak_from_this(), pieces] {
-        if (const auto reactor = weak.lock()) reactor->OnIdle(pieces);
-      });
+  idle_ = transfers_->After(limits::kUploadIdleTimeout,
+                            [weak = weak_from_this(), pieces] {
+                              if (const auto reactor = weak.lock())
+                                reactor->OnIdle(pieces);
+                            });
 }
 
 void UploadReactor::OnIdle(std::int64_t pieces) {
@@ -124,6 +125,7 @@ void UploadReactor::FinishWith(const absl::Status& status) {
   }
   // Now: whoever is told of the end may go on with what came.
   upload_.reset();
+  if (listener_.on_end != nullptr) listener_.on_end();
   // OnDone may run before Finish returns: no lock, and nothing after it.
   Finish(ToGrpcStatus(status));
 }

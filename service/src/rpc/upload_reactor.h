@@ -26,14 +26,16 @@ class UploadReactor final
     : public grpc::ServerReadReactor<v1::UploadBlobsRequest>,
       public std::enable_shared_from_this<UploadReactor> {
  public:
-  using Begin =
-      std::function<absl::StatusOr<std::unique_ptr<BlobUpload>>()>;
-  // Told of each piece that came, of how many bytes.
-  using OnPiece = std::function<void(std::int64_t bytes)>;
+  using Begin = std::function<absl::StatusOr<std::unique_ptr<BlobUpload>>()>;
+  // Told of each piece that came, of how many bytes, and of the end.
+  struct Listener {
+    std::function<void(std::int64_t bytes)> on_piece;
+    std::function<void()> on_end;
+  };
 
   // `begin` and what it answers run on `transfers`, which must outlive the
   // call; `response` is gRPC's.
-  static UploadReactor* Start(Begin begin, OnPiece on_piece,
+  static UploadReactor* Start(Begin begin, Listener listener,
                               v1::UploadBlobsResponse* response,
                               Executor* transfers);
   // Ends the call at once with an error.
@@ -44,7 +46,7 @@ class UploadReactor final
   void OnDone() override;
 
  private:
-  UploadReactor(OnPiece on_piece, v1::UploadBlobsResponse* response,
+  UploadReactor(Listener listener, v1::UploadBlobsResponse* response,
                 Executor* transfers);
 
   // Each is left by exactly one party.
@@ -61,7 +63,7 @@ class UploadReactor final
   void WatchIdle(std::int64_t pieces) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FinishWith(const absl::Status& status);
 
-  const OnPiece on_piece_;
+  const Listener listener_;
   v1::UploadBlobsResponse* const response_;
   Executor* const transfers_;
   std::shared_ptr<UploadReactor> self_;

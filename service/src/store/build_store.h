@@ -104,7 +104,7 @@ class BuildStore {
 
   struct Totals {
     std::int64_t ended_builds = 0;
-    std::int64_t ended_bytes = 0;  // of their journals
+    std::int64_t ended_bytes = 0;  // of their journals and artifacts
   };
   virtual absl::StatusOr<Totals> EndedTotals() = 0;
 

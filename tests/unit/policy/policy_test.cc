@@ -79,10 +79,6 @@ auto PathNotAllowed(const std::string& field) {
                  field);
 }
 
-auto Unimplemented(const std::string& field) {
-  return Refuses(absl::StatusCode::kUnimplemented, "UNIMPLEMENTED", field);
-}
-
 // What nerdctl 1.7.7 tells of itself.
 NerdctlInfo Nerdctl() {
   NerdctlInfo info;
@@ -258,14 +254,39 @@ TEST_F(PolicyTest, RefusesBadDurations) {
   }
 }
 
-TEST_F(PolicyTest, NeverIgnoresWhatItDoesNotServe) {
-  const std::pair<std::string, std::string> cases[] = {
-      {"spec { context_digest: 'sha256:1' }", "spec.context_digest"},
-      {"spec { dockerfile: 'FROM scratch' }", "spec.dockerfile"},
-  };
-  for (const auto& [request, field] : cases) {
-    EXPECT_THAT(AdmitRequest(request), Unimplemented(field)) << request;
+TEST_F(PolicyTest, UsesWhatIsByValueFromStagingAlone) {
+  const std::string digest = "sha256:" + std::string(64, '0');
+  const std::string staging = Staging().folder;
+  // A relative text is the context's, though there is such a file here.
+  v1::BuildRequest request = Request(
+      "context_path: 'sub' output { values { values: 'out' } }"
+      "options { name: 'iidfile' value { text: 'ctx/Dockerfile' } }");
+  request.mutable_spec()->set_context_digest(digest);
+  request.mutable_spec()->set_dockerfile("FROM scratch");
+  for (const bool trusted : {true, false}) {
+    const auto admitted = Admit(request, {"somebody", trusted});
+    ASSERT_THAT(admitted, IsOk());
+    EXPECT_THAT(admitted->args(),
+                ElementsAre("--output",
+                            "type=tar,dest=" + staging + "/artifacts/1/file",
+                            "--iidfile", staging + "/artifacts/2/file",
+                            "--file", staging + "/dockerfile/Dockerfile",
+                            staging + "/context/sub"));
+    EXPECT_EQ(admitted->working_folder(), staging + "/context");
+    ASSERT_THAT(admitted->staging().artifacts, SizeIs(2));
+    EXPECT_EQ(admitted->staging().artifacts[0].filename, "out");
+    EXPECT_EQ(admitted->staging().artifacts[1].filename, "ctx/Dockerfile");
+    ASSERT_THAT(admitted->staging().inputs, SizeIs(2));
+    EXPECT_EQ(admitted->staging().inputs[0].digest, digest);
+    EXPECT_EQ(admitted->staging().inputs[0].caller, "somebody");
   }
+  EXPECT_THAT(AdmitRequest("spec { context_digest: 'sha256:1' }"),
+              Invalid("spec.context_digest"));
+  EXPECT_THAT(AdmitRequest("spec { dockerignore: '' }"),
+              Invalid("spec.dockerignore"));
+  EXPECT_THAT(AdmitRequest("spec { dockerfile: 'FROM x' options { options { "
+                           "name: 'file' value { text: 'x' } } } }"),
+              Invalid("spec.options.options[0].value"));
 }
 
 TEST_F(PolicyTest, LetsOnlyAdminsGoFirst) {

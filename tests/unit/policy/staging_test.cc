@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -70,7 +71,8 @@ class StagingTest : public testing::Test {
   }
 
   absl::Status Stage(const StagedInput& input) const {
-    return StageInputs({{input}, {}}, folder_.Path("staging"), Limits());
+    return StageInputs({{input}, {}}, folder_.Path("staging"), *blobs_,
+                       Limits());
   }
   absl::Status StageContext(const std::string& path = "ctx") const {
     return Stage(Input(StagedInput::Kind::kFolder, path));
@@ -89,6 +91,11 @@ class StagingTest : public testing::Test {
   }
 
   const TempDir folder_;
+  // Nothing is in it.
+  const std::unique_ptr<BlobStore> blobs_ = *BlobStore::Open(
+      {.folder = folder_.MakeDir("blobs"), .now = absl::Now, .has_room = [] {
+         return true;
+       }});
 };
 
 TEST_F(StagingTest, CopiesWhatIsThere) {
@@ -212,7 +219,7 @@ TEST_F(StagingTest, StopsWhereTheDiskHasNoRoom) {
   limits.max_bytes = 1 << 30;
   limits.has_room = [] { return false; };
   EXPECT_THAT(StageInputs({{Input(StagedInput::Kind::kFolder, "ctx")}, {}},
-                          folder_.Path("staging"), limits),
+                          folder_.Path("staging"), *blobs_, limits),
               HasReason("NO_SPACE"));
 }
 
@@ -221,7 +228,7 @@ TEST_F(StagingTest, GivesUpWhereItIsTold) {
   TreeCopier::Limits limits = Limits();
   limits.cancelled = [] { return true; };
   EXPECT_THAT(StageInputs({{Input(StagedInput::Kind::kFolder, "ctx")}, {}},
-                          folder_.Path("staging"), limits),
+                          folder_.Path("staging"), *blobs_, limits),
               HasReason("DRAINING"));
 }
 

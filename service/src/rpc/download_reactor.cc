@@ -1,0 +1,88 @@
+#include "rpc/download_reactor.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <string>
+#include <utility>
+
+#include "base/errors.h"
+#include "base/limits.h"
+#include "rpc/grpc_status.h"
+
+namespace containerbuilder::service {
+
+DownloadReactor* DownloadReactor::Start(Begin begin, std::int64_t offset,
+                                        Executor* transfers) {
+  std::shared_ptr<DownloadReactor> reactor(
+      new DownloadReactor(offset, transfers));
+  reactor->self_ = reactor;
+  transfers->Post(
+      [reactor, begin = std::move(begin)] { reactor->Open(begin); });
+  return reactor.get();
+}
+
+DownloadReactor* DownloadReactor::Fail(const absl::Status& status) {
+  std::shared_ptr<DownloadReactor> reactor(new DownloadReactor(0, nullptr));
+  reactor->self_ = reactor;
+  reactor->FinishWith(status);
+  return reactor.get();
+}
+
+void DownloadReactor::Open(const Begin& begin) {
+  absl::StatusOr<Engine::OpenedArtifact> artifact = begin();
+  if (!artifact.ok()) {
+    FinishWith(artifact.status());
+    return;
+  }
+  artifact_ = *std::move(artifact);
+  Send();
+}
+
+void DownloadReactor::Send() {
+  if (offset_ == artifact_.size) {
+    FinishWith(absl::OkStatus());
+    return;
+  }
+  std::string& data = *piece_.mutable_data();
+  data.resize(static_cast<std::size_t>(std::min<std::int64_t>(
+      artifact_.size - offset_, limits::kDownloadPieceBytes)));
+  ssize_t got = 0;
+  do {
+    got = pread(artifact_.file.get(), data.data(), data.size(), offset_);
+  } while (got < 0 && errno == EINTR);
+  if (got <= 0) {
+    FinishWith(errors::Internal("the artifact cannot be read"));
+    return;
+  }
+  data.resize(static_cast<std::size_t>(got));
+  piece_.set_offset(offset_);
+  offset_ += got;
+  StartWrite(&piece_);
+}
+
+void DownloadReactor::OnWriteDone(bool ok) {
+  if (!ok) {
+    FinishWith(absl::CancelledError());
+    return;
+  }
+  transfers_->Post([reactor = shared_from_this()] { reactor->Send(); });
+}
+
+void DownloadReactor::OnCancel() {
+  // The write that is under way fails.
+}
+
+void DownloadReactor::OnDone() {
+  // The last use of this by gRPC.
+  const std::shared_ptr<DownloadReactor> last = std::move(self_);
+}
+
+void DownloadReactor::FinishWith(const absl::Status& status) {
+  // OnDone may run before Finish returns: nothing after it.
+  Finish(ToGrpcStatus(status));
+}
+
+}  // namespace containerbuilder::service
