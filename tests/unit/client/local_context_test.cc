@@ -80,8 +80,8 @@ TEST_F(LocalContextTest, HasAllThatIsThereAsItIs) {
   folder_.WriteFile("new\nline", "x");
   folder_.WriteFile("\xc3\xbc", "x");
   folder_.WriteFile("\xff", "x");
-  ::symlink("../b", folder_.Path("a/link").c_str());
-  ::symlink("nowhere", folder_.Path("dangling").c_str());
+  std::filesystem::create_symlink("../b", folder_.Path("a/link"));
+  std::filesystem::create_symlink("nowhere", folder_.Path("dangling"));
   EXPECT_THAT(
       Names(),
       ElementsAre("b 5 1a0", "new\nline 1 1a4", "with space 1 1a4",
@@ -124,7 +124,7 @@ TEST_F(LocalContextTest, RefusesWhatCannotTravelAndTellsTheWayOut) {
                     AllOf(HasSubstr(what), HasSubstr(".dockerignore")));
   };
   for (const char* target : {"/etc/passwd", "..", "../x", "a/../../x"}) {
-    ::symlink(target, folder_.Path("link").c_str());
+    std::filesystem::create_symlink(target, folder_.Path("link"));
     EXPECT_THAT(Error(), refused(absl::StrCat(
                              "\"link\" is a link out of the context, to \"",
                              target, "\"")));
