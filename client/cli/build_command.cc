@@ -117,6 +117,31 @@ absl::Status SetPolicy(const CommandLine& line, v1::BuildPolicy& policy) {
   return absl::OkStatus();
 }
 
+// nerdctl has no terminal there, so `tty` is `plain`; `quiet`, which it does
+// not know, is `--quiet`.
+absl::Status SettleProgress(CommandLine& line) {
+  const auto progress = ValueOf(line, "progress");
+  if (!progress || *progress == "auto" || *progress == "plain" ||
+      *progress == "rawjson") {
+    return absl::OkStatus();
+  }
+  if (*progress != "tty" && *progress != "quiet") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--progress is auto, plain, quiet, rawjson or tty, not \"",
+                     *progress, "\""));
+  }
+  std::erase_if(line.flags, [](const GivenFlag& given) {
+    return given.flag.name == "progress";
+  });
+  if (*progress == "quiet") {
+    line.flags.push_back({*FindNerdctlBuildFlag("quiet"), "true"});
+    return absl::OkStatus();
+  }
+  PrintMessage("warning: --progress=tty is not there yet; printing plain");
+  line.flags.push_back({*FindNerdctlBuildFlag("progress"), "plain"});
+  return absl::OkStatus();
+}
+
 // BuildRequest and CreateBuildRequest have the same fields. This is all of them
 // but `spec`.
 template <typename Request>
@@ -231,7 +256,7 @@ int Detach(v1::CreateBuildRequest request, const CommandLine& line, bool json,
 
 int RunBuild(const client::ClientOptions& options,
              std::span<const std::string> arguments) {
-  const auto line = SplitBuildCommandLine(arguments, kOwnFlags);
+  auto line = SplitBuildCommandLine(arguments, kOwnFlags);
   if (!line.ok()) return WrongUsage(line.status().message(), "build");
   if (IsOn(*line, "help")) {
     return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kOwnFlags),
@@ -240,6 +265,8 @@ int RunBuild(const client::ClientOptions& options,
   }
   const auto json = IsJson(*line, "raw");
   if (!json.ok()) return WrongUsage(json.status().message(), "build");
+  const absl::Status progress = SettleProgress(*line);
+  if (!progress.ok()) return WrongUsage(progress.message(), "build");
   if (IsOn(*line, "detach")) {
     auto request = MakeRequest<v1::CreateBuildRequest>(*line);
     if (!request.ok()) return WrongUsage(request.status().message(), "build");

@@ -44,6 +44,10 @@ absl::Status FileError(absl::string_view path, int error) {
   return absl::InvalidArgumentError(text);
 }
 
+absl::Status Stopped() {
+  return absl::CancelledError("the reading of the context was stopped");
+}
+
 absl::Status CannotTravel(absl::string_view path, absl::string_view what) {
   return absl::InvalidArgumentError(
       absl::StrCat("\"", path, "\" ", what, kWayOut));
@@ -146,8 +150,7 @@ class Walker {
     if (!names.ok()) return names.status();
     Folder folder;
     for (const std::string& name : *names) {
-      if (options_.stop.stop_requested())
-        return absl::CancelledError("stopped");
+      if (options_.stop.stop_requested()) return Stopped();
       Entry entry = {
           fd, name, path.empty() ? name : absl::StrCat(path, "/", name), depth};
       if (::fstatat(fd, name.c_str(), &entry.info, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -250,8 +253,7 @@ class Walker {
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) return FileError(path, errno);
       if (count == 0) break;
-      if (options_.stop.stop_requested())
-        return absl::CancelledError("stopped");
+      if (options_.stop.stop_requested()) return Stopped();
       sha256.Update({buffer_.data(), static_cast<std::size_t>(count)});
       size += count;
       tree_.bytes += count;

@@ -215,3 +215,38 @@ def test_a_forwarded_socket_is_no_same_folder(client, remote_context, remote_dae
     result = client.build("-o", "out", "context", address=remote_daemon.address)
     assert result.returncode == 0, result
     assert (client.files / "out" / "a").read_text() == "uploaded"
+
+
+IGNORED = [
+    "",
+    "*.log\n!keep.log\n",
+    "*\n!sub/**/deep.txt\n",
+    "**/deep*\n!sub/a/deep.txt\nDockerfile\n.dockerignore\n",
+    "sub\n!sub/a\n/keep.log\n",
+    "# nothing\n\n ./sub/../sub/b \n",
+    "**/{a|b}\n!sub/[ab]\n",
+]
+
+
+@pytest.mark.parametrize("ignored", IGNORED)
+@pytest.mark.parametrize("own", [False, True], ids=["contexts", "dockerfiles"])
+def test_the_same_files_as_in_place(daemon, context, folder, cli_program, ignored, own):
+    """What the client leaves out of an upload is what BuildKit leaves out of a folder."""
+    path = context("COPY . /", base="FROM scratch\n", **{"keep.log": "x", "a.log": "x"})
+    for name in ("sub/a/deep.txt", "sub/b/deep.txt", "sub/b/other", "other/deep.log"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(name)
+    (path / ".dockerignore").write_text("*" if own else ignored)
+    if own:
+        (path / "Dockerfile.dockerignore").write_text(ignored)
+    files = {}
+    for mode in ("path", "upload"):
+        out = folder / mode
+        command = [cli_program, f"--address={daemon.address}", "build", f"--context-mode={mode}", "-o", out, path]
+        result = run(*command)
+        assert result.returncode == 0, result
+        files[mode] = {
+            (str(file.relative_to(out)), file.lstat().st_mode, file.lstat().st_mtime_ns // 10**9)
+            for file in out.rglob("*")
+        }
+    assert files["path"] == files["upload"]

@@ -37,6 +37,7 @@ FakeService::FakeService() {
   builder.AddListeningPort(address(), grpc::InsecureServerCredentials());
   builder.RegisterService(this);
   construct_args = SeesTheSameFolders;
+  find_missing_blobs = [](const auto&, auto&) { return grpc::Status::OK; };
   server_ = builder.BuildAndStart();
 }
 
@@ -119,6 +120,12 @@ grpc::Status FakeService::DeleteBuild(grpc::ServerContext*,
                                       const v1::DeleteBuildRequest* request,
                                       v1::DeleteBuildResponse*) {
   return delete_build(*request);
+}
+
+grpc::Status FakeService::FindMissingBlobs(
+    grpc::ServerContext*, const v1::FindMissingBlobsRequest* request,
+    v1::FindMissingBlobsResponse* response) {
+  return find_missing_blobs(*request, *response);
 }
 
 v1::BuildEvent OutputEvent(v1::BuildOutput::Stream stream,

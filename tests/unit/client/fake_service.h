@@ -94,6 +94,10 @@ class FakeService final : public v1::ContainerBuilder::Service {
                       v1::CancelBuildResponse&)>
       cancel_build;
   Answer<grpc::Status(const v1::DeleteBuildRequest&)> delete_build;
+  // Nothing is missing, where the test says nothing else.
+  Answer<grpc::Status(const v1::FindMissingBlobsRequest&,
+                      v1::FindMissingBlobsResponse&)>
+      find_missing_blobs;
 
  private:
   grpc::Status Health(grpc::ServerContext* context,
@@ -123,6 +127,9 @@ class FakeService final : public v1::ContainerBuilder::Service {
   grpc::Status DeleteBuild(grpc::ServerContext* context,
                            const v1::DeleteBuildRequest* request,
                            v1::DeleteBuildResponse* response) override;
+  grpc::Status FindMissingBlobs(
+      grpc::ServerContext* context, const v1::FindMissingBlobsRequest* request,
+      v1::FindMissingBlobsResponse* response) override;
 
   TempDir folder_;
   std::unique_ptr<grpc::Server> server_;
