@@ -135,7 +135,7 @@ class UploadReader {
     if (!folder.ok()) return folder.status();
     folder_ = folder->path();
     input_.unpacked = *std::move(folder);
-    const absl::Status status =
+    absl::Status status =
         client::UnpackArchive(STDIN_FILENO, folder_,
                               {.allow_compressed = true,
                                .max_entries = kMaxArchiveEntries,

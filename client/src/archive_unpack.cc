@@ -2,7 +2,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <locale.h>
 
 #include <algorithm>
 #include <clocale>
@@ -98,7 +97,7 @@ class Unpacker {
       if (IsFatal(result)) {
         return ArchiveError(in_.get(), "cannot read the archive");
       }
-      const absl::Status status = Unpack(entry);
+      absl::Status status = Unpack(entry);
       if (!status.ok()) return status;
     }
     // Folders get their times and modes only now.

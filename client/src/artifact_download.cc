@@ -125,7 +125,7 @@ absl::Status DownloadBytes(Connection& connection, Platform& platform,
                          " than were to come"));
       }
       sha256.Update(piece->data());
-      const absl::Status written = sink(piece->data());
+      absl::Status written = sink(piece->data());
       if (!written.ok()) return written;
       offset += static_cast<std::int64_t>(piece->data().size());
       if (!piece->data().empty()) retry.reset();
@@ -170,7 +170,7 @@ absl::Status DownloadToPath(Connection& connection, Platform& platform,
   TemporaryFile file(is_folder ? absl::StrCat(place, "/.download") : place,
                      platform);
   if (!file.status().ok()) return file.status();
-  const absl::Status status = DownloadBytes(
+  absl::Status status = DownloadBytes(
       connection, platform, limit, artifact,
       [&file](std::string_view bytes) { return file.Write(bytes); }, options);
   if (!status.ok()) return status;

@@ -102,7 +102,7 @@ class Uploader {
       if (request.blobs_size() < kBlobsPerQuestion && i + 1 < wanted.size()) {
         continue;
       }
-      const absl::Status status = AskFor(request);
+      absl::Status status = AskFor(request);
       if (!status.ok()) return status;
       request.clear_blobs();
     }
@@ -190,7 +190,7 @@ class Uploader {
     std::int64_t offset = missing.committed;
     do {
       const std::int64_t size = std::min(kPieceSize, blob.size - offset);
-      const absl::Status status = Read(fd.get(), blob.path, offset, size);
+      absl::Status status = Read(fd.get(), blob.path, offset, size);
       if (!status.ok()) return status;
       SendPiece(call, missing, offset);
       offset += size;

@@ -239,6 +239,9 @@ def test_the_same_files_as_in_place(daemon, context, folder, cli_program, ignore
     (path / ".dockerignore").write_text("*" if own else ignored)
     if own:
         (path / "Dockerfile.dockerignore").write_text(ignored)
+    # An archive of BuildKit's has whole seconds, rounded.
+    for name in path.rglob("*"):
+        os.utime(name, (1_700_000_000, 1_700_000_000))
     files = {}
     for mode in ("path", "upload"):
         out = folder / mode
@@ -246,7 +249,8 @@ def test_the_same_files_as_in_place(daemon, context, folder, cli_program, ignore
         result = run(*command)
         assert result.returncode == 0, result
         files[mode] = {
-            (str(file.relative_to(out)), file.lstat().st_mode, file.lstat().st_mtime_ns // 10**9)
+            # A folder that is there for what is in it has the time of the copy.
+            (str(file.relative_to(out)), file.lstat().st_mode, file.is_dir() or file.lstat().st_mtime)
             for file in out.rglob("*")
         }
     assert files["path"] == files["upload"]
