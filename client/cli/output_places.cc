@@ -69,7 +69,7 @@ absl::Status OutputPlaces::Fetch(client::Client& client, const v1::Build& build,
   if (!output_.empty()) {
     const v1::Artifact* artifact = Find(build, /*is_image_id=*/false);
     if (artifact == nullptr) return Missing("--output");
-    const absl::Status status =
+    absl::Status status =
         output_ == "-"
             ? client.DownloadArtifact(*artifact, WriteToStdout, options)
             : client.DownloadArtifact(*artifact, output_, options);
