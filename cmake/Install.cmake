@@ -82,7 +82,8 @@ containerbuilder_install_pkg_config(grpc
 containerbuilder_install_pkg_config(client
   DESCRIPTION "Client of ContainerBuilder services"
   PUBLIC containerbuilder-proto ${absl_modules} absl_synchronization
-  REQUIRES containerbuilder-grpc absl_cord absl_str_format
+  REQUIRES
+    containerbuilder-grpc absl_cord absl_str_format libarchive libcrypto re2
   LIBRARIES -pthread)
 containerbuilder_install_pkg_config(engine
   DESCRIPTION "ContainerBuilder without gRPC, for programs that build images"

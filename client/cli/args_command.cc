@@ -44,7 +44,7 @@ int RunArgs(const client::ClientOptions& options,
                                   "\nnerdctl's flags:\n",
                                   FlagsHelp(kNerdctlBuildFlags)));
   }
-  const auto build_options = MakeBuildOptionsHere(*line);
+  const auto build_options = MakeBuildOptions(*line, SurroundingsHere());
   if (!build_options.ok()) {
     return WrongUsage(build_options.status().message(), "args");
   }

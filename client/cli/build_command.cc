@@ -4,16 +4,22 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "build_flags.h"
+#include "build_input.h"
 #include "commands.h"
 #include "containerbuilder/client/client.h"
 #include "exit_code.h"
 #include "follow.h"
 #include "format.h"
 #include "interrupt.h"
+#include "status_line.h"
 #include "terminal.h"
 #include "values.h"
 
@@ -28,6 +34,13 @@ prints what nerdctl prints. Flags are nerdctl's own, and some of the service's;
 paths in them and the values of `--build-arg NAME` are taken from where this
 command runs.
 
+A service that proves that it sees the same PATH uses it in place. To any other
+the context is uploaded: what it has already is not sent again, and what
+.dockerignore leaves out never is. Dockerfile, secrets and registry logins
+(those of Docker's configuration whose hosts the build names) go by value, and
+what `--output` and `--iidfile` make comes back to where they say. PATH may then
+be `-`, a tar archive on standard input, and the Dockerfile `-f -`.
+
 Where the connection is lost, the build goes on and is joined again, with
 nothing lost or repeated. Ctrl-C stops the build and waits for its end; a
 second one leaves at once.
@@ -36,6 +49,7 @@ Examples:
   container-builder build -t app:dev .
   container-builder build -f docker/Dockerfile --build-arg VERSION=1.2 .
   container-builder build --output type=local,dest=out --no-cache .
+  git archive HEAD | container-builder build -t app:dev -
   container-builder watch $(container-builder build --detach -t app:dev .)
 
 Exit code: nerdctl's own, 128 + n when signal n ended it; 2 wrong usage;
@@ -51,6 +65,8 @@ The service's flags:
 constexpr Flag kOwnFlags[] = {
     OwnFlag(Flag::Kind::kList, "build-annotation", '\0',
             "A note on the build, to list by (KEY=VALUE)"),
+    OwnFlag(Flag::Kind::kText, "context-mode", '\0',
+            "auto (default), path: PATH is the service's, or upload"),
     OwnFlag(Flag::Kind::kSwitch, "detach", '\0',
             "Print the build's name and leave it to run"),
     OwnFlag(Flag::Kind::kText, "format", '\0',
@@ -101,17 +117,42 @@ absl::Status SetPolicy(const CommandLine& line, v1::BuildPolicy& policy) {
   return absl::OkStatus();
 }
 
-// BuildRequest and CreateBuildRequest have the same fields.
+// nerdctl has no terminal there, so `tty` is `plain`; `quiet`, which it does
+// not know, is `--quiet`.
+absl::Status SettleProgress(CommandLine& line) {
+  const auto progress = ValueOf(line, "progress");
+  if (!progress || *progress == "auto" || *progress == "plain" ||
+      *progress == "rawjson") {
+    return absl::OkStatus();
+  }
+  if (*progress != "tty" && *progress != "quiet") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--progress is auto, plain, quiet, rawjson or tty, not \"",
+                     *progress, "\""));
+  }
+  std::erase_if(line.flags, [](const GivenFlag& given) {
+    return given.flag.name == "progress";
+  });
+  if (*progress == "quiet") {
+    line.flags.push_back({*FindNerdctlBuildFlag("quiet"), "true"});
+    return absl::OkStatus();
+  }
+  PrintMessage("warning: --progress=tty is not there yet; printing plain");
+  line.flags.push_back({*FindNerdctlBuildFlag("progress"), "plain"});
+  return absl::OkStatus();
+}
+
+// BuildRequest and CreateBuildRequest have the same fields. This is all of them
+// but `spec`.
 template <typename Request>
 absl::StatusOr<Request> MakeRequest(const CommandLine& line) {
-  const auto build_options = MakeBuildOptionsHere(line);
-  if (!build_options.ok()) return build_options.status();
+  absl::Status status = CheckBuildInput(line);
+  if (!status.ok()) return status;
   v1::BuildPolicy policy;
-  absl::Status status = SetPolicy(line, policy);
+  status = SetPolicy(line, policy);
   if (!status.ok()) return status;
 
   Request request;
-  *request.mutable_spec()->mutable_options() = *build_options;
   if (policy.ByteSizeLong() > 0) *request.mutable_policy() = policy;
   request.set_request_id(ValueOf(line, "request-id").value_or(""));
   status = AddPairs(line, "build-annotation", *request.mutable_annotations());
@@ -119,23 +160,92 @@ absl::StatusOr<Request> MakeRequest(const CommandLine& line) {
   return request;
 }
 
-int Build(const v1::BuildRequest& request, bool json,
+// Shows how far an upload is, ten times a second.
+client::UploadOptions ShowUpload(StatusLine& status_line,
+                                 std::stop_token stop) {
+  client::UploadOptions options = {.stop = std::move(stop)};
+  if (!status_line.is_shown()) return options;
+  options.progress = [&status_line, next = absl::InfinitePast()](
+                         const client::ContextProgress& progress) mutable {
+    if (progress.bytes == progress.total_bytes) {
+      status_line.Clear();
+      return;
+    }
+    const absl::Time now = absl::Now();
+    if (now < next) return;
+    next = now + absl::Milliseconds(100);
+    constexpr std::int64_t kMebibyte = 1024 * 1024;
+    status_line.Show(absl::StrCat("uploading, ", progress.bytes / kMebibyte,
+                                  " of ", progress.total_bytes / kMebibyte,
+                                  " MiB, ", progress.files, " of ",
+                                  progress.total_files, " files"));
+  };
+  return options;
+}
+
+int Refused(const absl::Status& status, int signal,
+            const client::ClientOptions& options) {
+  if (signal != 0) return SignalExitCode(signal);
+  PrintError(status, options);
+  return ExitCode(status.code());
+}
+
+int Build(v1::BuildRequest request, const CommandLine& line, bool json,
           const client::ClientOptions& options) {
   // Before the client, whose threads must not get these signals.
   const InterruptSignals signals;
-  client::BuildStream stream = client::Client(options).Build(request);
-  const InterruptWatch interrupts(signals, [&stream](int) { stream.Cancel(); });
-  return Follow(stream,
-                {.client = options, .json = json, .interrupts = &interrupts});
+  client::Client client(options);
+  std::stop_source stop;
+  std::optional<BuildInput> input;
+  {
+    const InterruptWatch interrupts(signals,
+                                    [&stop](int) { stop.request_stop(); });
+    auto read = ReadBuildInput(line, SurroundingsHere(), client, options,
+                               stop.get_token());
+    if (!read.ok()) return Refused(read.status(), interrupts.signal(), options);
+    if (interrupts.signal() != 0) return SignalExitCode(interrupts.signal());
+    input = *std::move(read);
+  }
+  *request.mutable_spec() = input->spec;
+  StatusLine status_line;
+  client::BuildStream stream =
+      input->context == nullptr
+          ? client.Build(request)
+          : client.Build(request, input->context,
+                         ShowUpload(status_line, stop.get_token()));
+  const InterruptWatch interrupts(signals, [&](int) {
+    stop.request_stop();
+    stream.Cancel();
+  });
+  return Follow(stream, {.client = options,
+                         .json = json,
+                         .interrupts = &interrupts,
+                         .status_line = &status_line,
+                         .then = [&](const v1::Build& build) {
+                           return input->places.Fetch(client, build,
+                                                      stop.get_token());
+                         }});
 }
 
-int Detach(const v1::CreateBuildRequest& request, bool json,
+int Detach(v1::CreateBuildRequest request, const CommandLine& line, bool json,
            const client::ClientOptions& options) {
-  const auto build = client::Client(options).CreateBuild(request);
-  if (!build.ok()) {
-    PrintError(build.status(), options);
-    return ExitCode(build.status().code());
+  client::Client client(options);
+  const auto input =
+      ReadBuildInput(line, SurroundingsHere(), client, options, {});
+  if (!input.ok()) return Refused(input.status(), 0, options);
+  if (!input->places.empty()) {
+    return WrongUsage(
+        "what --output and --iidfile make comes back to who waits for it: not "
+        "with --detach",
+        "build");
   }
+  *request.mutable_spec() = input->spec;
+  StatusLine status_line;
+  const auto build = input->context == nullptr
+                         ? client.CreateBuild(request)
+                         : client.CreateBuild(request, *input->context,
+                                              ShowUpload(status_line, {}));
+  if (!build.ok()) return Refused(build.status(), 0, options);
   const std::error_code error =
       Write(STDOUT_FILENO,
             json ? JsonLine(*build) : absl::StrCat(build->name(), "\n"));
@@ -146,7 +256,7 @@ int Detach(const v1::CreateBuildRequest& request, bool json,
 
 int RunBuild(const client::ClientOptions& options,
              std::span<const std::string> arguments) {
-  const auto line = SplitBuildCommandLine(arguments, kOwnFlags);
+  auto line = SplitBuildCommandLine(arguments, kOwnFlags);
   if (!line.ok()) return WrongUsage(line.status().message(), "build");
   if (IsOn(*line, "help")) {
     return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kOwnFlags),
@@ -155,14 +265,16 @@ int RunBuild(const client::ClientOptions& options,
   }
   const auto json = IsJson(*line, "raw");
   if (!json.ok()) return WrongUsage(json.status().message(), "build");
+  const absl::Status progress = SettleProgress(*line);
+  if (!progress.ok()) return WrongUsage(progress.message(), "build");
   if (IsOn(*line, "detach")) {
-    const auto request = MakeRequest<v1::CreateBuildRequest>(*line);
+    auto request = MakeRequest<v1::CreateBuildRequest>(*line);
     if (!request.ok()) return WrongUsage(request.status().message(), "build");
-    return Detach(*request, *json, options);
+    return Detach(*std::move(request), *line, *json, options);
   }
-  const auto request = MakeRequest<v1::BuildRequest>(*line);
+  auto request = MakeRequest<v1::BuildRequest>(*line);
   if (!request.ok()) return WrongUsage(request.status().message(), "build");
-  return Build(*request, *json, options);
+  return Build(*std::move(request), *line, *json, options);
 }
 
 }  // namespace containerbuilder::cli

@@ -20,27 +20,6 @@ std::string Quoted(const std::string& text) {
   return absl::StrCat("\"", text, "\"");
 }
 
-absl::Status CheckContext(const std::vector<std::string>& arguments) {
-  if (arguments.empty()) return UsageError("context needs to be specified");
-  if (arguments.size() > 1) {
-    return UsageError("exactly one context needs to be specified, not ",
-                      arguments.size(), ": \"",
-                      absl::StrJoin(arguments, "\", \""), "\"");
-  }
-  const std::string& context = arguments.front();
-  if (context.empty()) return UsageError("unsupported build context: \"\"");
-  if (context == "-") {
-    return UsageError(
-        "unsupported build context: \"-\": a context cannot be "
-        "read from standard input; name a folder");
-  }
-  if (context.find("://") != std::string::npos) {
-    return UsageError("unsupported build context: ", Quoted(context),
-                      ": a context cannot be a URL; name a folder");
-  }
-  return absl::OkStatus();
-}
-
 // Where the value of that flag goes; made where it is not there yet.
 v1::OptionValue* MutableValue(std::string_view name,
                               v1::BuildOptions& options) {
@@ -58,8 +37,44 @@ v1::OptionValue* MutableValue(std::string_view name,
   return option->mutable_value();
 }
 
-// nerdctl gives `--build-arg NAME` the value from its own environment and
-// drops it where there is none.
+}  // namespace
+
+absl::StatusOr<CommandLine> SplitBuildCommandLine(
+    std::span<const std::string> arguments, std::span<const Flag> own) {
+  std::vector<Flag> known(kNerdctlBuildFlags.begin(), kNerdctlBuildFlags.end());
+  known.insert(known.end(), own.begin(), own.end());
+  return SplitCommandLine(arguments, known);
+}
+
+absl::StatusOr<std::string> ContextOf(const CommandLine& line) {
+  const std::vector<std::string>& arguments = line.arguments;
+  if (arguments.empty()) return UsageError("context needs to be specified");
+  if (arguments.size() > 1) {
+    return UsageError("exactly one context needs to be specified, not ",
+                      arguments.size(), ": \"",
+                      absl::StrJoin(arguments, "\", \""), "\"");
+  }
+  const std::string& context = arguments.front();
+  if (context.empty()) return UsageError("unsupported build context: \"\"");
+  if (context.find("://") != std::string::npos) {
+    return UsageError("unsupported build context: ", Quoted(context),
+                      ": a context cannot be a URL; name a folder");
+  }
+  return context;
+}
+
+void AddFlag(const Flag& flag, const std::string& value,
+             v1::BuildOptions& options) {
+  v1::OptionValue& option = *MutableValue(flag.name, options);
+  if (flag.kind == Kind::kSwitch) {
+    option.set_flag(value == "true");
+    return;
+  }
+  v1::ValueList& values = *option.mutable_values();
+  if (flag.kind == Kind::kText) values.clear_values();
+  values.add_values(value);
+}
+
 std::optional<std::string> ResolveBuildArg(const std::string& build_arg,
                                            const Surroundings& surroundings) {
   if (build_arg.empty() || build_arg.find('=') != std::string::npos) {
@@ -70,43 +85,31 @@ std::optional<std::string> ResolveBuildArg(const std::string& build_arg,
   return absl::StrCat(build_arg, "=", *value);
 }
 
-}  // namespace
-
-absl::StatusOr<CommandLine> SplitBuildCommandLine(
-    std::span<const std::string> arguments, std::span<const Flag> own) {
-  std::vector<Flag> known(kNerdctlBuildFlags.begin(), kNerdctlBuildFlags.end());
-  known.insert(known.end(), own.begin(), own.end());
-  return SplitCommandLine(arguments, known);
-}
-
 absl::StatusOr<v1::BuildOptions> MakeBuildOptions(
     const CommandLine& line, const Surroundings& surroundings) {
-  absl::Status status = CheckContext(line.arguments);
-  if (!status.ok()) return status;
+  const auto context = ContextOf(line);
+  if (!context.ok()) return context.status();
+  if (*context == "-") {
+    return UsageError(
+        "unsupported build context: \"-\": what comes from standard input is "
+        "uploaded, and has no path on the service's machine");
+  }
 
   v1::BuildOptions options;
-  options.set_context_path(
-      MakeAbsolute(surroundings.folder, line.arguments.front()));
+  options.set_context_path(MakeAbsolute(surroundings.folder, *context));
   bool file_is_stdin = false;
   for (const auto& [flag, given] : line.flags) {
     if (FindNerdctlBuildFlag(flag.name) == nullptr) continue;
-    if (flag.kind == Kind::kSwitch) {
-      MutableValue(flag.name, options)->set_flag(given == "true");
-      continue;
-    }
     if (flag.name == "file") file_is_stdin = given == "-";
     std::optional<std::string> value =
         MakePathsAbsolute(flag, surroundings.folder, given);
     if (flag.name == "build-arg") value = ResolveBuildArg(given, surroundings);
-    if (!value) continue;
-    v1::ValueList& values = *MutableValue(flag.name, options)->mutable_values();
-    if (flag.kind == Kind::kText) values.clear_values();
-    values.add_values(*std::move(value));
+    if (value) AddFlag(flag, *value, options);
   }
   if (file_is_stdin) {
     return UsageError(
-        "unsupported Dockerfile: \"-\": a Dockerfile cannot be "
-        "read from standard input; name a file");
+        "unsupported Dockerfile: \"-\": what comes from standard input has no "
+        "path on the service's machine");
   }
   return options;
 }

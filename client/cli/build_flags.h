@@ -29,6 +29,20 @@ struct Surroundings {
 absl::StatusOr<v1::BuildOptions> MakeBuildOptions(
     const CommandLine& line, const Surroundings& surroundings);
 
+// The folder, or `-`, that the command line has as its context; an error in
+// nerdctl's words where it has none, or a URL.
+absl::StatusOr<std::string> ContextOf(const CommandLine& line);
+
+// Adds a flag of nerdctl's to the options; one that takes one value replaces
+// what was given before.
+void AddFlag(const Flag& flag, const std::string& value,
+             v1::BuildOptions& options);
+
+// nerdctl gives `--build-arg NAME` the value from its own environment and
+// drops it where there is none.
+std::optional<std::string> ResolveBuildArg(const std::string& build_arg,
+                                           const Surroundings& surroundings);
+
 }  // namespace containerbuilder::cli
 
 #endif  // CONTAINERBUILDER_CLI_BUILD_FLAGS_H_

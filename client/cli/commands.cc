@@ -25,14 +25,13 @@ int PrintHelp(std::string_view text) {
   return error ? WriteFailed(error) : kSucceeded;
 }
 
-absl::StatusOr<v1::BuildOptions> MakeBuildOptionsHere(const CommandLine& line) {
-  return MakeBuildOptions(
-      line, {std::filesystem::current_path(),
-             [](const std::string& name) -> std::optional<std::string> {
-               const char* value = std::getenv(name.c_str());
-               if (value == nullptr) return std::nullopt;
-               return value;
-             }});
+Surroundings SurroundingsHere() {
+  return {std::filesystem::current_path(),
+          [](const std::string& name) -> std::optional<std::string> {
+            const char* value = std::getenv(name.c_str());
+            if (value == nullptr) return std::nullopt;
+            return value;
+          }};
 }
 
 }  // namespace containerbuilder::cli

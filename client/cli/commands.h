@@ -5,11 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "build_flags.h"
 #include "containerbuilder/client/client_options.h"
-#include "containerbuilder/v1/container_builder.pb.h"
 
 // The commands. Each takes what follows its name on the command line and
 // answers the program's exit code.
@@ -38,9 +36,8 @@ int WrongUsage(absl::string_view text, absl::string_view command = "");
 // Writes the help that was asked for; answers the exit code.
 int PrintHelp(std::string_view text);
 
-// MakeBuildOptions with this process's surroundings. Throws where there is no
-// working folder any more.
-absl::StatusOr<v1::BuildOptions> MakeBuildOptionsHere(const CommandLine& line);
+// This process's. Throws where there is no working folder any more.
+Surroundings SurroundingsHere();
 
 }  // namespace containerbuilder::cli
 

@@ -31,31 +31,6 @@ bool SpokeForItself(const v1::Build& build) {
           ExitCode(build) == build.exit_code());
 }
 
-// How far a build is in the queue: on a terminal one line, which is gone when
-// anything else happens; elsewhere nothing, so that the output is nerdctl's.
-class QueueLine {
- public:
-  void Show(int position) {
-    if (!is_terminal_) return;
-    shown_ = true;
-    Tell(absl::StrCat("\rcontainer-builder: queued, position ", position,
-                      "\x1b[K"));
-  }
-  void Clear() {
-    if (shown_) Tell("\r\x1b[K");
-    shown_ = false;
-  }
-
- private:
-  static void Tell(const std::string& text) {
-    // There is nobody to tell where this fails.
-    (void)Write(STDERR_FILENO, text);
-  }
-
-  const bool is_terminal_ = ::isatty(STDERR_FILENO) == 1;
-  bool shown_ = false;
-};
-
 std::error_code Print(const v1::BuildEvent& event, bool json) {
   if (event.has_heartbeat()) return {};
   if (json) return Write(STDOUT_FILENO, JsonLine(event));
@@ -66,7 +41,9 @@ std::error_code Print(const v1::BuildEvent& event, bool json) {
 }  // namespace
 
 int Follow(client::BuildStream& stream, const FollowOptions& options) {
-  QueueLine queue_line;
+  StatusLine own_line;
+  StatusLine& status_line =
+      options.status_line != nullptr ? *options.status_line : own_line;
   std::string name;
   std::int64_t last_sequence = 0;
   std::optional<int> write_failed;
@@ -79,9 +56,10 @@ int Follow(client::BuildStream& stream, const FollowOptions& options) {
     }
     name = event->name();
     if (event->has_queued()) {
-      queue_line.Show(event->queued().position());
+      status_line.Show(
+          absl::StrCat("queued, position ", event->queued().position()));
     } else if (!event->has_heartbeat()) {
-      queue_line.Clear();
+      status_line.Clear();
     }
     if (!event->has_heartbeat()) last_sequence = event->sequence();
     if (event->has_finished()) build = event->finished().build();
@@ -92,7 +70,7 @@ int Follow(client::BuildStream& stream, const FollowOptions& options) {
       stream.Cancel();
     }
   }
-  queue_line.Clear();
+  status_line.Clear();
   if (write_failed) return *write_failed;
 
   const int signal =
@@ -105,7 +83,15 @@ int Follow(client::BuildStream& stream, const FollowOptions& options) {
   }
   if (build) {
     if (!SpokeForItself(*build)) PrintMessage(status.message());
-    return ExitCode(*build);
+    const int code = ExitCode(*build);
+    if (code != kSucceeded || !options.then) return code;
+    status = options.then(*build);
+    if (status.ok()) return code;
+    if (options.interrupts != nullptr && options.interrupts->signal() != 0) {
+      return SignalExitCode(options.interrupts->signal());
+    }
+    PrintMessage(absl::StrCat("the build succeeded, but: ", status.message()));
+    return ExitCode(status.code());
   }
   // A watch that does not follow ends well without `finished`.
   if (status.ok()) return kSucceeded;

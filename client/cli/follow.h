@@ -1,9 +1,14 @@
 #ifndef CONTAINERBUILDER_CLI_FOLLOW_H_
 #define CONTAINERBUILDER_CLI_FOLLOW_H_
 
+#include <functional>
+
+#include "absl/status/status.h"
 #include "containerbuilder/client/build_stream.h"
 #include "containerbuilder/client/client_options.h"
+#include "containerbuilder/v1/container_builder.pb.h"
 #include "interrupt.h"
+#include "status_line.h"
 
 namespace containerbuilder::cli {
 
@@ -16,6 +21,10 @@ struct FollowOptions {
   // Where the build is this process's own: what interrupts it. Then it is
   // stopped when nothing can be written any more, and its end waited for.
   const InterruptWatch* interrupts = nullptr;
+  // What is on the terminal already; null: nothing.
+  StatusLine* status_line = nullptr;
+  // What is still to be done when the build has succeeded; null: nothing.
+  std::function<absl::Status(const v1::Build& build)> then = nullptr;
 };
 
 // Prints what happens until the build's end; answers the exit code.

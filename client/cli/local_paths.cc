@@ -2,64 +2,16 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <optional>
-#include <vector>
 
 #include "absl/strings/ascii.h"
+#include "csv.h"
 
 namespace containerbuilder::cli {
 namespace {
 
-struct CsvField {
-  std::size_t begin;  // in the record, with its quotes
-  std::size_t end;
-  std::string text;  // without
-};
-
-// Splits one record as Go's encoding/csv does, without lazy quotes.
-std::optional<std::vector<CsvField>> SplitCsv(std::string_view record) {
-  std::vector<CsvField> fields;
-  std::size_t at = 0;
-  while (true) {
-    CsvField field{at, at, ""};
-    if (at < record.size() && record[at] == '"') {
-      while (true) {
-        const std::size_t quote = record.find('"', at + 1);
-        if (quote == std::string_view::npos) return std::nullopt;
-        field.text.append(record, at + 1, quote - at - 1);
-        at = quote + 1;
-        if (at == record.size() || record[at] != '"') break;
-        field.text.push_back('"');
-      }
-      if (at < record.size() && record[at] != ',') return std::nullopt;
-    } else {
-      at = std::min(record.find(',', at), record.size());
-      field.text = record.substr(field.begin, at - field.begin);
-      if (field.text.find('"') != std::string::npos) return std::nullopt;
-    }
-    field.end = at;
-    fields.push_back(std::move(field));
-    if (at == record.size()) return fields;
-    ++at;
-  }
-}
-
-std::string CsvQuoted(const std::string& text) {
-  if (text.find_first_of("\",\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + '"';
-}
-
 std::string MakeAttributesAbsolute(std::string_view folder,
                                    std::string_view value) {
-  // BuildKit allows one newline at the end.
-  std::string_view record = value;
-  if (record.ends_with('\n')) record.remove_suffix(1);
-  if (record.size() < value.size() && record.ends_with('\r')) {
-    record.remove_suffix(1);
-  }
-  const auto fields = SplitCsv(record);
+  const auto fields = SplitCsv(value);
   if (!fields) return std::string(value);
 
   std::string result;

@@ -4,7 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "artifact_download.h"
+#include "context_uploader.h"
 #include "resuming_event_source.h"
+#include "uploading_event_source.h"
 
 namespace containerbuilder::client {
 namespace {
@@ -57,9 +60,35 @@ absl::StatusOr<v1::ConstructArgsResponse> Client::ConstructArgs(
 }
 
 BuildStream Client::Build(const v1::BuildRequest& request) {
+  return BuildStream(MakeBuildSource(request));
+}
+
+BuildStream Client::Build(const v1::BuildRequest& request,
+                          std::shared_ptr<const LocalContext> context,
+                          const UploadOptions& options) {
+  v1::BuildRequest with_context = request;
+  with_context.mutable_spec()->set_context_digest(context->digest());
+  return BuildStream(std::make_unique<UploadingEventSource>(
+      [client = *this, context = std::move(context),
+       options](const std::stop_token& stop) mutable {
+        std::stop_source either;
+        const auto request_stop = [&either] { either.request_stop(); };
+        const std::stop_callback of_stream(stop, request_stop);
+        const std::stop_callback of_caller(options.stop, request_stop);
+        UploadOptions upload = options;
+        upload.stop = either.get_token();
+        return client.UploadContext(*context, upload).status();
+      },
+      [client = *this, with_context]() mutable {
+        return client.MakeBuildSource(with_context);
+      }));
+}
+
+std::unique_ptr<BuildEventSource> Client::MakeBuildSource(
+    const v1::BuildRequest& request) {
   if (resume_limit_ == absl::ZeroDuration() ||
       request.policy().disconnect_policy() == v1::DISCONNECT_POLICY_CANCEL) {
-    return BuildStream(connection_->Build(request));
+    return connection_->Build(request);
   }
   v1::BuildRequest resumable = request;
   v1::BuildPolicy& policy = *resumable.mutable_policy();
@@ -75,8 +104,8 @@ BuildStream Client::Build(const v1::BuildRequest& request) {
   }
   const ResumeOptions options = {resume_limit_.value_or(Linger(policy)),
                                  wait_for_ready_};
-  return BuildStream(std::make_unique<ResumingEventSource>(
-      connection_, platform_, options, std::move(resumable)));
+  return std::make_unique<ResumingEventSource>(connection_, platform_, options,
+                                               std::move(resumable));
 }
 
 BuildStream Client::Watch(absl::string_view name, std::int64_t after_sequence) {
@@ -103,6 +132,47 @@ absl::StatusOr<v1::Build> Client::CreateBuild(
   auto response = connection_->CreateBuild(request);
   if (!response.ok()) return response.status();
   return std::move(*response->mutable_build());
+}
+
+absl::StatusOr<v1::Build> Client::CreateBuild(
+    const v1::CreateBuildRequest& request, const LocalContext& context,
+    const UploadOptions& options) {
+  v1::CreateBuildRequest with_context = request;
+  with_context.mutable_spec()->set_context_digest(context.digest());
+  for (int uploads = 1;; ++uploads) {
+    const auto uploaded = UploadContext(context, options);
+    if (!uploaded.ok()) return uploaded.status();
+    auto build = CreateBuild(with_context);
+    if (build.ok() || !IsBlobsMissing(build.status()) ||
+        uploads == kMaxUploads) {
+      return build;
+    }
+  }
+}
+
+absl::Duration Client::TransferLimit() const {
+  return resume_limit_.value_or(kDefaultLinger);
+}
+
+absl::StatusOr<UploadedContext> Client::UploadContext(
+    const LocalContext& context, const UploadOptions& options) {
+  return client::UploadContext(*connection_, *platform_, TransferLimit(),
+                               context, options);
+}
+
+absl::Status Client::DownloadArtifact(const v1::Artifact& artifact,
+                                      const std::string& path,
+                                      const DownloadOptions& options) {
+  return DownloadToPath(*connection_, *platform_, TransferLimit(), artifact,
+                        path, options);
+}
+
+absl::Status Client::DownloadArtifact(
+    const v1::Artifact& artifact,
+    const std::function<absl::Status(std::string_view bytes)>& sink,
+    const DownloadOptions& options) {
+  return DownloadBytes(*connection_, *platform_, TransferLimit(), artifact,
+                       sink, options);
 }
 
 absl::StatusOr<v1::Build> Client::GetBuild(absl::string_view name) {

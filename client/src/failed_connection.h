@@ -53,11 +53,47 @@ class FailedConnection final : public Connection {
     return error_;
   }
 
+  absl::StatusOr<v1::FindMissingBlobsResponse> FindMissingBlobs(
+      const v1::FindMissingBlobsRequest& /*request*/) override {
+    return error_;
+  }
+  std::unique_ptr<BlobUploadCall> UploadBlobs() override {
+    return std::make_unique<Upload>(error_);
+  }
+  std::unique_ptr<ArtifactCall> DownloadArtifact(
+      const v1::DownloadArtifactRequest& /*request*/) override {
+    return std::make_unique<Download>(error_);
+  }
+
  private:
   class Source final : public BuildEventSource {
    public:
     explicit Source(absl::Status error) : error_(std::move(error)) {}
     std::optional<v1::BuildEvent> Next() override { return std::nullopt; }
+    absl::Status Finish() override { return error_; }
+    void Cancel() override {}
+
+   private:
+    const absl::Status error_;
+  };
+  class Upload final : public BlobUploadCall {
+   public:
+    explicit Upload(absl::Status error) : error_(std::move(error)) {}
+    bool Write(const v1::UploadBlobsRequest& /*piece*/) override {
+      return false;
+    }
+    absl::StatusOr<v1::UploadBlobsResponse> Finish() override { return error_; }
+    void Cancel() override {}
+
+   private:
+    const absl::Status error_;
+  };
+  class Download final : public ArtifactCall {
+   public:
+    explicit Download(absl::Status error) : error_(std::move(error)) {}
+    std::optional<v1::DownloadArtifactResponse> Next() override {
+      return std::nullopt;
+    }
     absl::Status Finish() override { return error_; }
     void Cancel() override {}
 

@@ -114,6 +114,90 @@ class GrpcBuildEventSource final : public BuildEventSource {
   std::optional<absl::Status> status_;
 };
 
+class GrpcBlobUploadCall final : public BlobUploadCall {
+ public:
+  GrpcBlobUploadCall(std::shared_ptr<Stub> stub, const std::string& token)
+      : stub_(std::move(stub)) {
+    AddToken(token, context_);
+  }
+
+  ~GrpcBlobUploadCall() override {
+    if (finished_) return;
+    context_.TryCancel();
+    if (writer_ != nullptr) writer_->Finish().IgnoreError();
+  }
+
+  bool Write(const v1::UploadBlobsRequest& piece) override {
+    Open();
+    return writer_->Write(piece);
+  }
+
+  absl::StatusOr<v1::UploadBlobsResponse> Finish() override {
+    Open();
+    writer_->WritesDone();
+    finished_ = true;
+    const grpc::Status status = writer_->Finish();
+    if (!status.ok()) return ToStatus(status);
+    return response_;
+  }
+
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  // Blocks until there is a connection, which Cancel must be able to end.
+  void Open() {
+    if (writer_ == nullptr) writer_ = stub_->UploadBlobs(&context_, &response_);
+  }
+
+  const std::shared_ptr<Stub> stub_;
+  grpc::ClientContext context_;
+  v1::UploadBlobsResponse response_;
+  std::unique_ptr<grpc::ClientWriter<v1::UploadBlobsRequest>> writer_;
+  bool finished_ = false;
+};
+
+class GrpcArtifactCall final : public ArtifactCall {
+ public:
+  GrpcArtifactCall(std::shared_ptr<Stub> stub,
+                   v1::DownloadArtifactRequest request,
+                   const std::string& token)
+      : stub_(std::move(stub)), request_(std::move(request)) {
+    AddToken(token, context_);
+  }
+
+  ~GrpcArtifactCall() override {
+    if (reader_ == nullptr || finished_) return;
+    context_.TryCancel();
+    v1::DownloadArtifactResponse ignored;
+    while (reader_->Read(&ignored)) {
+    }
+    reader_->Finish().IgnoreError();
+  }
+
+  std::optional<v1::DownloadArtifactResponse> Next() override {
+    if (reader_ == nullptr) {
+      reader_ = stub_->DownloadArtifact(&context_, request_);
+    }
+    v1::DownloadArtifactResponse piece;
+    if (!reader_->Read(&piece)) return std::nullopt;
+    return piece;
+  }
+
+  absl::Status Finish() override {
+    finished_ = true;
+    return ToStatus(reader_->Finish());
+  }
+
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  const std::shared_ptr<Stub> stub_;
+  const v1::DownloadArtifactRequest request_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::DownloadArtifactResponse>> reader_;
+  bool finished_ = false;
+};
+
 // Of a call that answers once.
 struct CallOptions {
   bool may_repeat = true;
@@ -192,6 +276,20 @@ class GrpcConnection final : public Connection {
   absl::StatusOr<v1::DeleteBuildResponse> DeleteBuild(
       const v1::DeleteBuildRequest& request) override {
     return Call(&Stub::DeleteBuild, request, {.may_repeat = false});
+  }
+
+  absl::StatusOr<v1::FindMissingBlobsResponse> FindMissingBlobs(
+      const v1::FindMissingBlobsRequest& request) override {
+    return Call(&Stub::FindMissingBlobs, request);
+  }
+
+  std::unique_ptr<BlobUploadCall> UploadBlobs() override {
+    return std::make_unique<GrpcBlobUploadCall>(stub_, token_);
+  }
+
+  std::unique_ptr<ArtifactCall> DownloadArtifact(
+      const v1::DownloadArtifactRequest& request) override {
+    return std::make_unique<GrpcArtifactCall>(stub_, request, token_);
   }
 
  private:

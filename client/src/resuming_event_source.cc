@@ -143,20 +143,7 @@ std::optional<absl::Status> ResumingEventSource::WaitToResume(
 }
 
 bool ResumingEventSource::IsResumable(const absl::Status& end_of_call) const {
-  const auto info = GetErrorInfo(end_of_call);
-  if (!joined_ || (info.has_value() && !info->reason.empty())) {
-    return IsWorthRetrying(end_of_call);
-  }
-  switch (end_of_call.code()) {
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kCancelled:
-    case absl::StatusCode::kUnknown:
-    case absl::StatusCode::kInternal:
-    case absl::StatusCode::kDeadlineExceeded:
-      return true;
-    default:
-      return false;
-  }
+  return joined_ ? IsLostCall(end_of_call) : IsWorthRetrying(end_of_call);
 }
 
 void ResumingEventSource::StartCancelBuild() {

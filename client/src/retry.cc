@@ -20,6 +20,21 @@ bool IsWorthRetrying(const absl::Status& status) {
   return !info || info->reason.empty() || info->reason == "DRAINING";
 }
 
+bool IsLostCall(const absl::Status& status) {
+  const auto info = GetErrorInfo(status);
+  if (info.has_value() && !info->reason.empty()) return IsWorthRetrying(status);
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kDeadlineExceeded:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Retry::Retry(Platform& platform, absl::Duration limit)
     : platform_(platform),
       limit_(limit),

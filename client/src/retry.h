@@ -16,6 +16,12 @@ namespace containerbuilder::client {
 // another reason of the service is its answer, and so is any other code.
 bool IsWorthRetrying(const absl::Status& status);
 
+// Whether a stream ended so because its connection was lost, or something
+// between cut it: IsWorthRetrying, and codes of which the service told no
+// reason: CANCELLED, UNKNOWN, INTERNAL (a stream that was reset, or cut within
+// a message) and DEADLINE_EXCEEDED (there is none here).
+bool IsLostCall(const absl::Status& status);
+
 // One call, tried again: waits before each further try, 100 ms at first and
 // doubled up to 5 s. A random part of that, up to half, is left out, so that
 // many callers do not come back at once.

@@ -6,7 +6,9 @@
 #include <atomic>
 #include <csignal>
 #include <cstdint>
+#include <filesystem>
 #include <future>
+#include <iterator>
 #include <semaphore>
 #include <string>
 #include <vector>
@@ -78,6 +80,16 @@ class BuildCommandTest : public testing::Test {
       EXPECT_EQ(request.name(), "builds/1");
       cancelled_ = true;
       cancel_called_.release();
+      return grpc::Status::OK;
+    };
+  }
+
+  // Keeps what is asked for, and answers that it was built.
+  void Receive(v1::BuildRequest& request) {
+    service_.build = [&request](const v1::BuildRequest& sent, auto&,
+                                BuildWriter& writer) {
+      request = sent;
+      Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
       return grpc::Status::OK;
     };
   }
@@ -555,6 +567,100 @@ TEST_F(BuildCommandTest, OutputThatIsClosedCancelsTheBuild) {
   EXPECT_TRUE(cancelled_);
 }
 
+TEST_F(BuildCommandTest, UsesTheContextInPlaceWhereTheServiceSeesIt) {
+  v1::BuildRequest request;
+  Receive(request);
+  folder_.WriteFile("Dockerfile", "FROM scratch\n");
+  EXPECT_EQ(RunProgram(Build()).exit_code, 0);
+  EXPECT_EQ(request.spec().options().context_path(), folder_.path());
+  EXPECT_THAT(request.spec().context_digest(), IsEmpty());
+  // What proved it is gone.
+  EXPECT_EQ(
+      std::distance(std::filesystem::directory_iterator(folder_.path()), {}),
+      1);
+}
+
+TEST_F(BuildCommandTest, UploadsTheContextWhereTheServiceDoesNotSeeIt) {
+  v1::BuildRequest request;
+  Receive(request);
+  folder_.WriteFile("Dockerfile", "FROM scratch\n");
+  // It sees other folders, none, or says that all are there.
+  for (const bool sees_all : {false, true}) {
+    service_.construct_args = [sees_all](const v1::ConstructArgsRequest& asked,
+                                         v1::ConstructArgsResponse& answer) {
+      const auto& options = asked.options();
+      for (const auto& text :
+           {options.build_arg().text(), options.label().text()}) {
+        answer.add_args("--flag");
+        answer.add_args(sees_all ? "/normalised" : text);
+      }
+      answer.add_args(".");
+      return grpc::Status::OK;
+    };
+    EXPECT_EQ(RunProgram(Build()).exit_code, 0);
+    EXPECT_THAT(request.spec().context_digest(), StartsWith("sha256:"));
+    EXPECT_THAT(request.spec().options().context_path(), IsEmpty());
+  }
+}
+
+TEST_F(BuildCommandTest, AnUploadTakesAlongWhatItNeedsByValue) {
+  v1::BuildRequest request;
+  Receive(request);
+  folder_.WriteFile("Dockerfile", "FROM a.test/base\n");
+  folder_.WriteFile("secret", "from a file");
+  folder_.WriteFile("docker/config.json",
+                    R"({"auths":{"a.test":{"auth":"bWU6cGFzcw=="},
+                                 "b.test":{"auth":"bWU6cGFzcw=="}}})");
+  Invocation invocation =
+      Build({"--context-mode=upload", "--secret=id=s,src=secret",
+             "--secret=id=e,env=VALUE", "--build-arg=VALUE", "-t", "app", "."});
+  invocation.environment["VALUE"] = "from a variable";
+  invocation.environment["SOURCE_DATE_EPOCH"] = "1";
+  invocation.environment["DOCKER_CONFIG"] = folder_.Path("docker");
+  EXPECT_EQ(RunProgram(invocation).exit_code, 0);
+  const v1::BuildSpec& spec = request.spec();
+  EXPECT_EQ(spec.dockerfile(), "FROM a.test/base\n");
+  EXPECT_TRUE(spec.has_dockerignore());
+  EXPECT_THAT(spec.dockerignore(), IsEmpty());
+  ASSERT_EQ(spec.secrets_size(), 2);
+  EXPECT_EQ(spec.secrets(0).value(), "from a file");
+  EXPECT_EQ(spec.secrets(1).value(), "from a variable");
+  EXPECT_FALSE(spec.options().has_secret());
+  EXPECT_EQ(spec.options().build_arg().values().values(0),
+            "VALUE=from a variable");
+  ASSERT_EQ(spec.registry_auths_size(), 1);
+  EXPECT_EQ(spec.registry_auths(0).host(), "a.test");
+  EXPECT_EQ(spec.registry_auths(0).password(), "pass");
+  EXPECT_THAT(spec.environment(),
+              UnorderedElementsAre(Pair("SOURCE_DATE_EPOCH", "1")));
+}
+
+TEST_F(BuildCommandTest, WhatCannotBeUploadedIsRefusedBeforeAnythingIsSent) {
+  folder_.WriteFile("Dockerfile", "FROM scratch\n");
+  for (const std::string flag :
+       {"--ssh=default", "--cache-from=type=local,src=x",
+        "--cache-to=type=local,dest=x", "--build-context=n=x"}) {
+    const ProgramResult result =
+        RunProgram(Build({"--context-mode=upload", flag, "."}));
+    EXPECT_EQ(result.exit_code, 67) << flag;
+    EXPECT_THAT(result.err,
+                HasSubstr("does not go with a context that is uploaded"));
+  }
+}
+
+TEST_F(BuildCommandTest, ATerminalsProgressIsPlainWithOneWarning) {
+  v1::BuildRequest request;
+  Receive(request);
+  const ProgramResult result = RunProgram(Build({"--progress=tty", "."}));
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.err, StartsWith("container-builder: warning: "));
+  EXPECT_EQ(request.spec().options().options(0).value().values().values(0),
+            "plain");
+  EXPECT_EQ(RunProgram(Build({"--progress=quiet", "."})).err, "");
+  EXPECT_EQ(request.spec().options().options(0).name(), "quiet");
+  EXPECT_EQ(RunProgram(Build({"--progress=fancy", "."})).exit_code, 2);
+}
+
 TEST_F(BuildCommandTest, WrongUsageAsksTheServiceForNothing) {
   std::atomic<bool> asked = false;
   service_.build = [&](const auto&, auto&, auto&) {
@@ -565,9 +671,11 @@ TEST_F(BuildCommandTest, WrongUsageAsksTheServiceForNothing) {
        std::vector<std::vector<std::string>>{{},
                                              {"-t", "a"},
                                              {"a", "b"},
-                                             {"-"},
+                                             {"--context-mode=path", "-"},
+                                             {"--context-mode=far", "."},
                                              {"https://example.com/a.git"},
-                                             {"-f", "-", "."},
+                                             {"--context-mode=path", "-"},
+                                             {"--context-mode=far", "."},
                                              {"--nope", "."},
                                              {"-x", "."},
                                              {".", "--tag"},

@@ -3,8 +3,31 @@
 #include <grpc/grpc.h>
 
 #include <chrono>
+#include <filesystem>
 
 namespace containerbuilder::test_support {
+
+namespace {
+
+// Answers texts of build_arg and label as a service does that sees the caller's
+// folders: absolute where they exist.
+grpc::Status SeesTheSameFolders(const v1::ConstructArgsRequest& request,
+                                v1::ConstructArgsResponse& response) {
+  const auto add = [&response](const char* flag, const v1::OptionValue& value) {
+    if (!value.has_text()) return;
+    const std::filesystem::path path = value.text();
+    response.add_args(flag);
+    response.add_args(std::filesystem::exists(path)
+                          ? path.lexically_normal().string()
+                          : value.text());
+  };
+  add("--build-arg", request.options().build_arg());
+  add("--label", request.options().label());
+  response.add_args(".");
+  return grpc::Status::OK;
+}
+
+}  // namespace
 
 FakeService::FakeService() {
   // Keeps gRPC up until the program ends: its last shutdown can wait ten
@@ -13,6 +36,8 @@ FakeService::FakeService() {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address(), grpc::InsecureServerCredentials());
   builder.RegisterService(this);
+  construct_args = SeesTheSameFolders;
+  find_missing_blobs = [](const auto&, auto&) { return grpc::Status::OK; };
   server_ = builder.BuildAndStart();
 }
 
@@ -95,6 +120,12 @@ grpc::Status FakeService::DeleteBuild(grpc::ServerContext*,
                                       const v1::DeleteBuildRequest* request,
                                       v1::DeleteBuildResponse*) {
   return delete_build(*request);
+}
+
+grpc::Status FakeService::FindMissingBlobs(
+    grpc::ServerContext*, const v1::FindMissingBlobsRequest* request,
+    v1::FindMissingBlobsResponse* response) {
+  return find_missing_blobs(*request, *response);
 }
 
 v1::BuildEvent OutputEvent(v1::BuildOutput::Stream stream,

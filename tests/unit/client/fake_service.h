@@ -74,6 +74,7 @@ class FakeService final : public v1::ContainerBuilder::Service {
   std::string socket_path() const { return folder_.Path("fake.sock"); }
 
   Answer<grpc::Status(v1::HealthResponse&)> health;
+  // As a service that sees the same folders, where the test says nothing else.
   Answer<grpc::Status(const v1::ConstructArgsRequest&,
                       v1::ConstructArgsResponse&)>
       construct_args;
@@ -93,6 +94,10 @@ class FakeService final : public v1::ContainerBuilder::Service {
                       v1::CancelBuildResponse&)>
       cancel_build;
   Answer<grpc::Status(const v1::DeleteBuildRequest&)> delete_build;
+  // Nothing is missing, where the test says nothing else.
+  Answer<grpc::Status(const v1::FindMissingBlobsRequest&,
+                      v1::FindMissingBlobsResponse&)>
+      find_missing_blobs;
 
  private:
   grpc::Status Health(grpc::ServerContext* context,
@@ -122,6 +127,9 @@ class FakeService final : public v1::ContainerBuilder::Service {
   grpc::Status DeleteBuild(grpc::ServerContext* context,
                            const v1::DeleteBuildRequest* request,
                            v1::DeleteBuildResponse* response) override;
+  grpc::Status FindMissingBlobs(
+      grpc::ServerContext* context, const v1::FindMissingBlobsRequest* request,
+      v1::FindMissingBlobsResponse* response) override;
 
   TempDir folder_;
   std::unique_ptr<grpc::Server> server_;

@@ -2,8 +2,11 @@
 #define CONTAINERBUILDER_CLIENT_CLIENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -12,6 +15,9 @@
 #include "containerbuilder/client/build_list.h"
 #include "containerbuilder/client/build_stream.h"
 #include "containerbuilder/client/client_options.h"
+#include "containerbuilder/client/local_context.h"
+#include "containerbuilder/client/transfer_calls.h"
+#include "containerbuilder/client/transfer_options.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 
 namespace containerbuilder::client {
@@ -40,6 +46,11 @@ class Connection {
       const v1::CancelBuildRequest& request, absl::Duration wait) = 0;
   virtual absl::StatusOr<v1::DeleteBuildResponse> DeleteBuild(
       const v1::DeleteBuildRequest& request) = 0;
+  virtual absl::StatusOr<v1::FindMissingBlobsResponse> FindMissingBlobs(
+      const v1::FindMissingBlobsRequest& request) = 0;
+  virtual std::unique_ptr<BlobUploadCall> UploadBlobs() = 0;
+  virtual std::unique_ptr<ArtifactCall> DownloadArtifact(
+      const v1::DownloadArtifactRequest& request) = 0;
 };
 
 // Connects lazily: that nobody listens is told by the first call.
@@ -98,6 +109,15 @@ class Client {
   // have failed for resume_limit, the last error is the range's last element.
   BuildStream Build(const v1::BuildRequest& request);
 
+  // Uploads a context and starts a build of it. As UploadContext and then Build
+  // with its digest as `spec.context_digest`; both again, three times at most,
+  // where the service has dropped contents in between (BLOBS_MISSING). An
+  // upload that fails is the range's only element. The stream's Cancel ends the
+  // upload, too.
+  BuildStream Build(const v1::BuildRequest& request,
+                    std::shared_ptr<const LocalContext> context,
+                    const UploadOptions& options = {});
+
   // Joins a build after the event with that sequence (0: from the first), and
   // follows it to its end. Resumes as Build does. Neither destroying the
   // stream nor its Cancel touches the build.
@@ -108,6 +128,39 @@ class Client {
   // unless the request's disconnect policy says otherwise. Set `request_id`,
   // so that the call can be repeated when its answer got lost.
   absl::StatusOr<v1::Build> CreateBuild(const v1::CreateBuildRequest& request);
+
+  // Uploads a context and starts a build of it, as Build does, and leaves it to
+  // the service.
+  absl::StatusOr<v1::Build> CreateBuild(const v1::CreateBuildRequest& request,
+                                        const LocalContext& context,
+                                        const UploadOptions& options = {});
+
+  // Sends what the service lacks of a context, and answers its digest for
+  // BuildSpec.context_digest. The service may drop contents that no build uses.
+  //
+  // Goes on by itself after a lost connection, where the service has kept what
+  // it had; once tries have brought nothing forward for resume_limit (60 s by
+  // default), the last error is answered. ABORTED where a file is no longer as
+  // it was when the context was read.
+  absl::StatusOr<UploadedContext> UploadContext(
+      const LocalContext& context, const UploadOptions& options = {});
+
+  // Downloads one of Build.artifacts, and goes on by itself after a lost
+  // connection, as UploadContext does. DATA_LOSS where the bytes are not those
+  // that the build made.
+  //
+  // To `path`, which is replaced at the end and only by the right bytes; a pipe
+  // or device is written to. Of KIND_FOLDER it is the folder in which the
+  // content is unpacked, beside what is there.
+  absl::Status DownloadArtifact(const v1::Artifact& artifact,
+                                const std::string& path,
+                                const DownloadOptions& options = {});
+  // To `sink`, in order, before the last of them could be verified. An error
+  // of the sink's ends it and is answered.
+  absl::Status DownloadArtifact(
+      const v1::Artifact& artifact,
+      const std::function<absl::Status(std::string_view bytes)>& sink,
+      const DownloadOptions& options = {});
 
   // The build as it is now. `name` is `builds/{id}`, here and below.
   absl::StatusOr<v1::Build> GetBuild(absl::string_view name);
@@ -128,6 +181,10 @@ class Client {
   absl::Status DeleteBuild(absl::string_view name);
 
  private:
+  std::unique_ptr<BuildEventSource> MakeBuildSource(
+      const v1::BuildRequest& request);
+  absl::Duration TransferLimit() const;
+
   std::shared_ptr<Connection> connection_;
   std::shared_ptr<Platform> platform_;
   std::optional<absl::Duration> resume_limit_;

@@ -3,11 +3,14 @@
 
 #include <gmock/gmock.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -15,6 +18,7 @@
 #include "absl/time/time.h"
 #include "containerbuilder/client/build_stream.h"
 #include "containerbuilder/client/client.h"
+#include "containerbuilder/client/transfer_calls.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 
 // For tests of programs that use the client library, without a server.
@@ -41,6 +45,12 @@ class MockConnection : public client::Connection {
               (override));
   MOCK_METHOD(absl::StatusOr<v1::DeleteBuildResponse>, DeleteBuild,
               (const v1::DeleteBuildRequest& request), (override));
+  MOCK_METHOD(absl::StatusOr<v1::FindMissingBlobsResponse>, FindMissingBlobs,
+              (const v1::FindMissingBlobsRequest& request), (override));
+  MOCK_METHOD(std::unique_ptr<client::BlobUploadCall>, UploadBlobs, (),
+              (override));
+  MOCK_METHOD(std::unique_ptr<client::ArtifactCall>, DownloadArtifact,
+              (const v1::DownloadArtifactRequest& request), (override));
 };
 
 // Plays these events and ends as told. Events without a name are of builds/1,
@@ -83,6 +93,78 @@ class FakeBuildEventSource : public client::BuildEventSource {
   std::deque<v1::BuildEvent> events_;
   absl::Status end_;
   std::int64_t sequence_;
+};
+
+// Takes pieces as long as `take` answers true, and ends as told. For one
+// thread, but for Cancel.
+class FakeBlobUploadCall : public client::BlobUploadCall {
+ public:
+  using Take = std::function<bool(const v1::UploadBlobsRequest& piece)>;
+  explicit FakeBlobUploadCall(Take take, absl::Status end = absl::OkStatus())
+      : take_(std::move(take)), end_(std::move(end)) {}
+
+  bool Write(const v1::UploadBlobsRequest& piece) override {
+    const std::lock_guard lock(mutex_);
+    return !cancelled_ && take_(piece);
+  }
+  absl::StatusOr<v1::UploadBlobsResponse> Finish() override {
+    const std::lock_guard lock(mutex_);
+    if (cancelled_) return absl::CancelledError("cancelled");
+    if (!end_.ok()) return end_;
+    return v1::UploadBlobsResponse();
+  }
+  void Cancel() override {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+  }
+
+ private:
+  std::mutex mutex_;
+  const Take take_;
+  const absl::Status end_;
+  bool cancelled_ = false;
+};
+
+// Sends the bytes of `content` from `offset` on, `piece_size` at a time, and
+// ends as told after `most` of them. For one thread, but for Cancel.
+class FakeArtifactCall : public client::ArtifactCall {
+ public:
+  FakeArtifactCall(std::string content, std::int64_t offset,
+                   std::size_t piece_size, absl::Status end = absl::OkStatus(),
+                   std::size_t most = std::string::npos)
+      : content_(std::move(content)),
+        at_(static_cast<std::size_t>(offset)),
+        end_at_(most < content_.size() - at_ ? at_ + most : content_.size()),
+        piece_size_(piece_size),
+        end_(std::move(end)) {}
+
+  std::optional<v1::DownloadArtifactResponse> Next() override {
+    const std::lock_guard lock(mutex_);
+    if (at_ >= end_at_) return std::nullopt;
+    v1::DownloadArtifactResponse piece;
+    piece.set_offset(static_cast<std::int64_t>(at_));
+    piece.set_data(content_.substr(
+        at_, piece_size_ < end_at_ - at_ ? piece_size_ : end_at_ - at_));
+    at_ += piece.data().size();
+    return piece;
+  }
+  absl::Status Finish() override {
+    const std::lock_guard lock(mutex_);
+    return end_;
+  }
+  void Cancel() override {
+    const std::lock_guard lock(mutex_);
+    end_at_ = at_;
+    end_ = absl::CancelledError("cancelled");
+  }
+
+ private:
+  std::mutex mutex_;
+  const std::string content_;
+  std::size_t at_;
+  std::size_t end_at_;
+  const std::size_t piece_size_;
+  absl::Status end_;
 };
 
 }  // namespace containerbuilder::client_mocks

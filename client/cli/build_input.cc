@@ -1,0 +1,266 @@
+#include "build_input.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "archive_unpack.h"
+#include "csv.h"
+#include "docker_config.h"
+#include "dockerfile.h"
+#include "local_paths.h"
+#include "same_folder.h"
+#include "secret_values.h"
+#include "status_line.h"
+#include "terminal.h"
+
+namespace containerbuilder::cli {
+namespace {
+
+// Of a context on standard input; the service takes less by default.
+constexpr std::int64_t kMaxArchiveEntries = 500'000;
+constexpr std::int64_t kMaxArchiveBytes = std::int64_t{16} * 1024 * 1024 * 1024;
+
+std::string ModeOf(const CommandLine& line) {
+  return ValueOf(line, "context-mode").value_or("auto");
+}
+
+absl::Status NotWithUpload(absl::string_view flag, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--", flag, " does not go with a context that is uploaded: ", why));
+}
+
+bool IsLocalCache(const std::string& value) {
+  const auto attributes = ReadAttributes(value);
+  if (!attributes) return false;
+  for (const Attribute& attribute : *attributes) {
+    if (attribute.key == "type" && attribute.value == "local") return true;
+  }
+  return false;
+}
+
+// `NAME=PATH`, and not an image, a target or a URL.
+bool IsFolderContext(const std::string& value) {
+  const std::string source = value.substr(value.find('=') + 1);
+  return !absl::StrContains(source, "://") &&
+         !absl::StartsWith(source, "target:");
+}
+
+bool IsFolder(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
+// Flags that name files of this machine and cannot be sent.
+absl::Status CheckForUpload(const Flag& flag, const std::string& value) {
+  const std::string name(flag.name);
+  if (name == "ssh") {
+    return NotWithUpload(name, "agents and keys stay on this machine");
+  }
+  if ((name == "cache-from" || name == "cache-to") && IsLocalCache(value)) {
+    return NotWithUpload(name,
+                         "a cache of type=local is a folder of the service's "
+                         "machine; use type=registry or type=inline");
+  }
+  if (name == "build-context" && IsFolderContext(value)) {
+    return NotWithUpload(name, "only images, targets and URLs can be named");
+  }
+  return absl::OkStatus();
+}
+
+// Passes SOURCE_DATE_EPOCH on, as nerdctl does with its own.
+void SetEnvironment(const Surroundings& surroundings, v1::BuildSpec& spec) {
+  const auto epoch = surroundings.environment("SOURCE_DATE_EPOCH");
+  if (epoch && !epoch->empty()) {
+    (*spec.mutable_environment())["SOURCE_DATE_EPOCH"] = *epoch;
+  }
+}
+
+class UploadReader {
+ public:
+  UploadReader(const CommandLine& line, const Surroundings& surroundings,
+               const std::stop_token& stop)
+      : line_(line), surroundings_(surroundings), stop_(stop) {}
+
+  absl::StatusOr<BuildInput> Read() {
+    absl::Status status = ReadFlags();
+    if (status.ok()) status = FindContext();
+    if (status.ok()) status = ReadFiles();
+    if (!status.ok()) return status;
+    ReadLogins();
+    SetEnvironment(surroundings_, input_.spec);
+    return std::move(input_);
+  }
+
+ private:
+  absl::Status ReadFlags() {
+    v1::BuildOptions& options = *input_.spec.mutable_options();
+    for (const auto& [flag, given] : line_.flags) {
+      if (FindNerdctlBuildFlag(flag.name) == nullptr || flag.name == "file") {
+        continue;
+      }
+      absl::Status status = CheckForUpload(flag, given);
+      if (!status.ok()) return status;
+      std::optional<std::string> value = given;
+      if (flag.name == "secret") {
+        status = AddSecret(given, surroundings_, input_.spec);
+        if (!status.ok()) return status;
+        continue;
+      }
+      if (flag.name == "build-arg") {
+        value = ResolveBuildArg(given, surroundings_);
+      } else if (flag.name == "output") {
+        value = input_.places.SetOutput(surroundings_.folder, given);
+      } else if (flag.name == "iidfile") {
+        input_.places.SetImageIdFile(MakeAbsolute(surroundings_.folder, given));
+      }
+      if (value) AddFlag(flag, *value, options);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status FindContext() {
+    if (line_.arguments.front() != "-") {
+      folder_ = MakeAbsolute(surroundings_.folder, line_.arguments.front());
+      if (IsFolder(folder_)) return absl::OkStatus();
+      return absl::InvalidArgumentError(
+          absl::StrCat("the context \"", folder_, "\" is not a folder"));
+    }
+    auto folder = TemporaryFolder::Create();
+    if (!folder.ok()) return folder.status();
+    folder_ = folder->path();
+    input_.unpacked = *std::move(folder);
+    absl::Status status =
+        client::UnpackArchive(STDIN_FILENO, folder_,
+                              {.allow_compressed = true,
+                               .max_entries = kMaxArchiveEntries,
+                               .max_bytes = kMaxArchiveBytes,
+                               .stop = stop_});
+    if (status.ok()) return status;
+    return absl::Status(
+        status.code(),
+        absl::StrCat("the context on standard input: ", status.message()));
+  }
+
+  absl::Status ReadFiles() {
+    const std::string file = ValueOf(line_, "file").value_or("");
+    const std::string& folder =
+        input_.unpacked ? folder_ : surroundings_.folder;
+    auto dockerfile = file == "-"
+                          ? ReadDockerfileFromStdin()
+                          : ReadDockerfile(MakeAbsolute(folder, file), folder_);
+    if (!dockerfile.ok()) return dockerfile.status();
+    input_.spec.set_dockerfile(dockerfile->text);
+    // What is ignored is not even sent.
+    input_.spec.set_dockerignore("");
+    StatusLine status_line;
+    client::ContextOptions options = {
+        .dockerignore = std::move(dockerfile->dockerignore), .stop = stop_};
+    if (status_line.is_shown()) {
+      options.progress = [&, shown = std::int64_t{0}](
+                             const client::ContextProgress& progress) mutable {
+        if (std::exchange(shown, progress.files) == progress.files) return;
+        status_line.Show(
+            absl::StrCat("reading the context, ", progress.files, " files"));
+      };
+    }
+    auto context = client::LocalContext::Read(folder_, options);
+    if (!context.ok()) return context.status();
+    input_.context =
+        std::make_shared<const client::LocalContext>(*std::move(context));
+    input_.spec.set_context_digest(input_.context->digest());
+    return absl::OkStatus();
+  }
+
+  void ReadLogins() {
+    std::vector<std::string> texts;
+    for (const auto& [flag, value] : line_.flags) texts.push_back(value);
+    std::vector<std::string> warnings;
+    for (v1::RegistryAuth& auth : ReadDockerCredentials(
+             UsedRegistries(std::move(texts), input_.spec.dockerfile()),
+             surroundings_, RunCredentialHelper, warnings)) {
+      *input_.spec.add_registry_auths() = std::move(auth);
+    }
+    for (const std::string& warning : warnings) {
+      PrintMessage(absl::StrCat("warning: ", warning));
+    }
+  }
+
+  const CommandLine& line_;
+  const Surroundings& surroundings_;
+  const std::stop_token& stop_;
+  BuildInput input_;
+  std::string folder_;  // the context, absolute
+};
+
+absl::StatusOr<bool> IsUsedInPlace(const CommandLine& line,
+                                   const Surroundings& surroundings,
+                                   client::Client& client,
+                                   const client::ClientOptions& options) {
+  const std::string mode = ModeOf(line);
+  const std::string& context = line.arguments.front();
+  if (mode != "auto" || context == "-") return mode == "path";
+  const std::string folder = MakeAbsolute(surroundings.folder, context);
+  // The service says best what is wrong with one that is none.
+  if (options.address.starts_with("unix:") && !IsFolder(folder)) return true;
+  return SeesSameFolder(client, options, folder);
+}
+
+absl::StatusOr<BuildInput> ReadInPlace(const CommandLine& line,
+                                       const Surroundings& surroundings) {
+  BuildInput input;
+  CommandLine rest = line;
+  if (ValueOf(line, "file") == "-") {
+    std::erase_if(rest.flags, [](const GivenFlag& given) {
+      return given.flag.name == "file";
+    });
+    const auto dockerfile = ReadDockerfileFromStdin();
+    if (!dockerfile.ok()) return dockerfile.status();
+    input.spec.set_dockerfile(dockerfile->text);
+  }
+  auto options = MakeBuildOptions(rest, surroundings);
+  if (!options.ok()) return options.status();
+  *input.spec.mutable_options() = *std::move(options);
+  SetEnvironment(surroundings, input.spec);
+  return input;
+}
+
+}  // namespace
+
+absl::Status CheckBuildInput(const CommandLine& line) {
+  const auto context = ContextOf(line);
+  if (!context.ok()) return context.status();
+  const std::string mode = ModeOf(line);
+  if (mode != "auto" && mode != "path" && mode != "upload") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--context-mode is auto, path or upload, not \"", mode, "\""));
+  }
+  if (*context != "-") return absl::OkStatus();
+  if (mode == "path") {
+    return absl::InvalidArgumentError(
+        "a context on standard input is uploaded: it has no path");
+  }
+  if (ValueOf(line, "file") == "-") {
+    return absl::InvalidArgumentError(
+        "context and Dockerfile cannot both be on standard input");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BuildInput> ReadBuildInput(const CommandLine& line,
+                                          const Surroundings& surroundings,
+                                          client::Client& client,
+                                          const client::ClientOptions& options,
+                                          const std::stop_token& stop) {
+  const auto in_place = IsUsedInPlace(line, surroundings, client, options);
+  if (!in_place.ok()) return in_place.status();
+  if (*in_place) return ReadInPlace(line, surroundings);
+  return UploadReader(line, surroundings, stop).Read();
+}
+
+}  // namespace containerbuilder::cli

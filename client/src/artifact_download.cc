@@ -1,0 +1,182 @@
+#include "artifact_download.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/synchronization/notification.h"
+#include "archive_unpack.h"
+#include "retry.h"
+#include "sha256.h"
+#include "unique_fd.h"
+
+namespace containerbuilder::client {
+namespace {
+
+absl::Status FileError(const std::string& path, int error) {
+  const std::string text = absl::StrCat(
+      "cannot write \"", path, "\": ", std::generic_category().message(error));
+  if (error == ENOSPC || error == EDQUOT) {
+    return absl::ResourceExhaustedError(text);
+  }
+  if (error == EACCES || error == EPERM || error == EROFS) {
+    return absl::PermissionDeniedError(text);
+  }
+  return absl::InvalidArgumentError(text);
+}
+
+absl::Status WriteAll(int fd, const std::string& path, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return FileError(path, errno);
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return absl::OkStatus();
+}
+
+// A new file beside `path`, which is gone with this unless it was put into its
+// place.
+class TemporaryFile {
+ public:
+  TemporaryFile(std::string path, Platform& platform)
+      : path_(std::move(path)),
+        temporary_(absl::StrFormat("%s.%016x", path_, platform.Random())),
+        fd_(::open(temporary_.c_str(),
+                   O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666)),
+        status_(fd_.valid() ? absl::OkStatus() : FileError(path_, errno)) {}
+  ~TemporaryFile() {
+    if (fd_.valid()) ::unlink(temporary_.c_str());
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  const absl::Status& status() const { return status_; }
+  int fd() const { return fd_.get(); }
+  absl::Status Write(std::string_view bytes) const {
+    return WriteAll(fd_.get(), path_, bytes);
+  }
+  absl::Status PutIntoPlace() {
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+      return FileError(path_, errno);
+    }
+    fd_ = UniqueFd();
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string path_;
+  const std::string temporary_;
+  UniqueFd fd_;
+  const absl::Status status_;
+};
+
+// The file that `path` names, through links; itself where there is none.
+std::string Resolved(const std::string& path) {
+  std::error_code error;
+  const auto resolved = std::filesystem::canonical(path, error);
+  return error ? path : resolved.string();
+}
+
+// Whether it is there and no regular file: a pipe or a device, which is written
+// to and never replaced.
+bool IsSpecial(const std::string& path) {
+  struct stat info = {};
+  return ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode);
+}
+
+}  // namespace
+
+absl::Status DownloadBytes(Connection& connection, Platform& platform,
+                           absl::Duration limit, const v1::Artifact& artifact,
+                           const ByteSink& sink,
+                           const DownloadOptions& options) {
+  absl::Notification interrupt;
+  const std::stop_callback stopped(options.stop,
+                                   [&interrupt] { interrupt.Notify(); });
+  Sha256 sha256;
+  std::int64_t offset = 0;
+  std::optional<Retry> retry;
+  while (true) {
+    v1::DownloadArtifactRequest request;
+    request.set_name(artifact.name());
+    request.set_offset(offset);
+    const std::unique_ptr<ArtifactCall> call =
+        connection.DownloadArtifact(request);
+    const std::stop_callback stop(options.stop, [&call] { call->Cancel(); });
+    while (const auto piece = call->Next()) {
+      if (piece->offset() != offset ||
+          static_cast<std::int64_t>(piece->data().size()) >
+              artifact.size_bytes() - offset) {
+        return absl::DataLossError(
+            absl::StrCat("the service sent other bytes of ", artifact.name(),
+                         " than were to come"));
+      }
+      sha256.Update(piece->data());
+      absl::Status written = sink(piece->data());
+      if (!written.ok()) return written;
+      offset += static_cast<std::int64_t>(piece->data().size());
+      if (!piece->data().empty()) retry.reset();
+      if (options.progress) options.progress(offset, artifact.size_bytes());
+    }
+    absl::Status end = call->Finish();
+    if (options.stop.stop_requested()) {
+      return absl::CancelledError("the download was stopped");
+    }
+    if (offset == artifact.size_bytes()) break;
+    if (end.ok()) end = absl::UnavailableError("the download ended early");
+    if (!IsLostCall(end)) return end;
+    if (!retry.has_value()) retry.emplace(platform, limit);
+    if (!retry->Wait(end, interrupt)) return end;
+  }
+  if (sha256.Digest() != artifact.digest()) {
+    return absl::DataLossError(absl::StrCat(
+        artifact.name(), " is not what the build made: its digest differs"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DownloadToPath(Connection& connection, Platform& platform,
+                            absl::Duration limit, const v1::Artifact& artifact,
+                            const std::string& path,
+                            const DownloadOptions& options) {
+  const bool is_folder = artifact.kind() == v1::Artifact::KIND_FOLDER;
+  const std::string place = Resolved(path);
+  if (!is_folder && IsSpecial(place)) {
+    const UniqueFd fd(::open(place.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd.valid()) return FileError(path, errno);
+    return DownloadBytes(
+        connection, platform, limit, artifact,
+        [&](std::string_view bytes) { return WriteAll(fd.get(), path, bytes); },
+        options);
+  }
+  if (is_folder) {
+    std::error_code error;
+    std::filesystem::create_directories(place, error);
+    if (error) return FileError(path, error.value());
+  }
+  TemporaryFile file(is_folder ? absl::StrCat(place, "/.download") : place,
+                     platform);
+  if (!file.status().ok()) return file.status();
+  absl::Status status = DownloadBytes(
+      connection, platform, limit, artifact,
+      [&file](std::string_view bytes) { return file.Write(bytes); }, options);
+  if (!status.ok()) return status;
+  if (!is_folder) return file.PutIntoPlace();
+  if (::lseek(file.fd(), 0, SEEK_SET) != 0) return FileError(path, errno);
+  return UnpackArchive(file.fd(), place, {.stop = options.stop});
+}
+
+}  // namespace containerbuilder::client
