@@ -119,7 +119,7 @@ absl::Status RedirectToArtifacts(const std::string& staging_folder,
   if (!MayComeBack(flag.name)) return absl::OkStatus();
   for (std::string& value : flag.values) {
     if (flag.name == "output") {
-      const absl::Status redirected =
+      absl::Status redirected =
           RedirectOutput(staging_folder, flag, value, plan);
       if (!redirected.ok()) return redirected;
     } else if (!value.empty()) {  // which nerdctl takes for none

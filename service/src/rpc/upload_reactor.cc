@@ -70,8 +70,9 @@ void UploadReactor::OnReadDone(bool ok) {
     }
     absl::StatusOr<v1::UploadBlobsResponse> response =
         reactor->upload_->Finish();
-    if (response.ok()) *reactor->response_ = *std::move(response);
-    reactor->FinishWith(response.status());
+    const absl::Status status = response.status();
+    if (status.ok()) *reactor->response_ = *std::move(response);
+    reactor->FinishWith(status);
   });
 }
 
