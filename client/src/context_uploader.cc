@@ -116,11 +116,15 @@ class Uploader {
       if (options_.stop.stop_requested()) return Stopped();
       answer = connection_.FindMissingBlobs(request);
       if (answer.ok()) break;
+      // Before the first answer, the connection itself has waited as long as
+      // its options say.
       if (!MayGoOn(answer.status()) ||
+          (!answered_ && IsLostCall(answer.status())) ||
           !retry.Wait(answer.status(), interrupt_)) {
         return answer.status();
       }
     }
+    answered_ = true;
     for (const auto& missing : answer->missing_blobs()) {
       const auto found = tree_.blobs.find(missing.blob().digest());
       if (found == tree_.blobs.end()) continue;
@@ -245,6 +249,7 @@ class Uploader {
   const std::stop_callback<std::function<void()>> stopped_;
   std::vector<Missing> missing_;
   std::int64_t left_ = 0;  // bytes of `missing_`
+  bool answered_ = false;  // any question
   ContextProgress progress_;
   v1::UploadBlobsRequest piece_;
   bool ended_ = false;        // the call, before all was sent

@@ -110,6 +110,13 @@ TEST_F(UploadTest, GivesUpWhenNothingGoesForward) {
   EXPECT_GE(waited, absl::Seconds(50));
 }
 
+TEST_F(UploadTest, ThatNobodyListensIsToldAtOnce) {
+  EXPECT_CALL(*connection_, FindMissingBlobs)
+      .WillOnce(testing::Return(absl::UnavailableError("nobody")));
+  EXPECT_THAT(MakeClient().UploadContext(Read()),
+              StatusIs(absl::StatusCode::kUnavailable));
+}
+
 TEST_F(UploadTest, RefusalsAreNotTriedAgain) {
   blobs_.cut_after = 0;
   blobs_.end =
