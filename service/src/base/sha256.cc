@@ -27,9 +27,8 @@ struct Sha256Stream::State {
 };
 
 Sha256Stream::Sha256Stream() : state_(std::make_unique<State>()) {
-  CheckMemory(
-      state_->context != nullptr &&
-      EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+  CheckMemory(state_->context != nullptr &&
+              EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
 }
 
 Sha256Stream::~Sha256Stream() = default;
@@ -37,14 +36,13 @@ Sha256Stream::Sha256Stream(Sha256Stream&&) noexcept = default;
 Sha256Stream& Sha256Stream::operator=(Sha256Stream&&) noexcept = default;
 
 void Sha256Stream::Update(absl::string_view bytes) {
-  CheckMemory(
-      EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
+  CheckMemory(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) ==
+              1);
 }
 
 Digest Sha256Stream::Finish() {
   Digest::Bytes bytes;
-  CheckMemory(
-      EVP_DigestFinal_ex(state_->context, bytes.data(), nullptr) == 1);
+  CheckMemory(EVP_DigestFinal_ex(state_->context, bytes.data(), nullptr) == 1);
   return Digest(bytes);
 }
 

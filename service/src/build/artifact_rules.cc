@@ -80,25 +80,23 @@ absl::Status RedirectOutput(const std::string& staging_folder,
                                  " makes a folder and needs dest=FOLDER; "
                                  "type=tar makes an archive"));
   }
-  AddArtifact(
-      is_folder ? v1::Artifact::KIND_FOLDER : v1::Artifact::KIND_FILE, flag,
-      output->dest, output->is_image(), plan);
+  AddArtifact(is_folder ? v1::Artifact::KIND_FOLDER : v1::Artifact::KIND_FILE,
+              flag, output->dest, output->is_image(), plan);
   // One file in place of a folder: an archive of the same.
   auto& attributes = output->attributes;
-  attributes.erase(std::remove_if(attributes.begin(), attributes.end(),
-                                  [&](const Attribute& attribute) {
-                                    return attribute.key == "dest" ||
-                                           attribute.key == "type" ||
-                                           (is_folder &&
-                                            (attribute.key == "tar" ||
+  attributes.erase(
+      std::remove_if(attributes.begin(), attributes.end(),
+                     [&](const Attribute& attribute) {
+                       return attribute.key == "dest" ||
+                              attribute.key == "type" ||
+                              (is_folder && (attribute.key == "tar" ||
                                              attribute.key == "mode"));
-                                  }),
-                   attributes.end());
-  attributes.insert(
-      attributes.begin(),
-      {{"type", output->type == "local" ? "tar" : output->type},
-       {"dest",
-        absl::StrCat(staging_folder, "/", plan.artifacts.back().name)}});
+                     }),
+      attributes.end());
+  attributes.insert(attributes.begin(),
+                    {{"type", output->type == "local" ? "tar" : output->type},
+                     {"dest", absl::StrCat(staging_folder, "/",
+                                           plan.artifacts.back().name)}});
   value = WriteAttributes(attributes);
   return absl::OkStatus();
 }

@@ -60,9 +60,8 @@ std::optional<ArtifactName> ArtifactName::Parse(absl::string_view name) {
   constexpr absl::string_view kBetween = "/artifacts/";
   const std::size_t between = name.find(kBetween);
   if (between == absl::string_view::npos) return std::nullopt;
-  ArtifactName parsed = {
-      std::string(name.substr(0, between)),
-      std::string(name.substr(between + kBetween.size()))};
+  ArtifactName parsed = {std::string(name.substr(0, between)),
+                         std::string(name.substr(between + kBetween.size()))};
   if (BuildId(parsed.build).empty()) return std::nullopt;
   return parsed;
 }
@@ -89,8 +88,8 @@ absl::StatusOr<std::vector<v1::Artifact>> KeepArtifacts(
   for (const StagedArtifact& staged : plan.artifacts) {
     const std::string source =
         absl::StrCat(build_folder, kStagingFolder, "/", staged.name);
-    const UniqueFd file(open(source.c_str(), O_RDONLY | O_NONBLOCK |
-                                                 O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd file(
+        open(source.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
     if (!file.valid() && errno == ENOENT) continue;
     struct stat info;
     if (!file.valid() || fstat(file.get(), &info) != 0) {

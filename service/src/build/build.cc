@@ -575,8 +575,7 @@ void Build::End(ExitStatus status) {
   const bool log_is_whole = log_error.ok() && !log_closed_;
   // A stop that came too late has stopped nothing: the image is there.
   if (exited_well && log_is_whole) {
-    if (spec_.staging().outputs.empty() &&
-        spec_.staging().artifacts.empty()) {
+    if (spec_.staging().outputs.empty() && spec_.staging().artifacts.empty()) {
       Finish(v1::Build::STATE_SUCCEEDED, std::nullopt);
     } else {
       surroundings_.copies->Post(

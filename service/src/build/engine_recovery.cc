@@ -298,8 +298,8 @@ absl::Status Engine::Requeue(RecoveredBuild build) {
                          CallerOf(record), *nerdctl, staging)
           : nerdctl.status();
   if (spec.ok()) {
-    const absl::Status checked = rules->CheckStaged(
-        *spec, staging.folder, CallerOf(record));
+    const absl::Status checked =
+        rules->CheckStaged(*spec, staging.folder, CallerOf(record));
     if (!checked.ok()) spec = checked;
   }
   if (!spec.ok()) {

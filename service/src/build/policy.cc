@@ -57,8 +57,7 @@ constexpr absl::string_view kStagedDockerfile = "dockerfile/Dockerfile";
 // The rules about what is by value.
 void CheckTexts(const v1::BuildSpec& spec, absl::Span<const WrittenFlag> flags,
                 Violations& violations) {
-  if (!spec.context_digest().empty() &&
-      !Digest::Parse(spec.context_digest())) {
+  if (!spec.context_digest().empty() && !Digest::Parse(spec.context_digest())) {
     violations.Add(errors::OptionInvalid(
         "spec.context_digest",
         "a digest is written sha256: and 64 hex digits in lower case"));
@@ -219,10 +218,10 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(
   PathRules path_rules = PathRulesFor(caller);
   if (!spec.context_digest().empty()) {
     // Relative ones are the context's, and not of the service's folder.
-    path_rules.exists = [exists = std::move(path_rules.exists)](
-                            const std::string& path) {
-      return absl::StartsWith(path, "/") && exists(path);
-    };
+    path_rules.exists =
+        [exists = std::move(path_rules.exists)](const std::string& path) {
+          return absl::StartsWith(path, "/") && exists(path);
+        };
   }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const std::vector<WrittenFlag> flags,
@@ -292,9 +291,8 @@ absl::Status Policy::CheckStaged(const AdmittedSpec& spec,
   }
   for (const ContextPart& part : spec.staging().context_parts) {
     if (part.kind != ContextPart::Kind::kDockerfile) continue;
-    CONTAINERBUILDER_RETURN_IF_ERROR(
-        CheckDockerfileAt(absl::StrCat(folder, "/", kStagedContext), part.path,
-                          part.field));
+    CONTAINERBUILDER_RETURN_IF_ERROR(CheckDockerfileAt(
+        absl::StrCat(folder, "/", kStagedContext), part.path, part.field));
   }
   if (spec.dockerfile_folder_.empty()) return absl::OkStatus();
   // Those that nerdctl and BuildKit look for where none is named.
@@ -313,11 +311,10 @@ absl::Status Policy::CheckDockerfileAt(const std::string& folder,
   const absl::StatusOr<std::optional<std::string>> text =
       ReadBeneath(folder, name);
   if (absl::IsOutOfRange(text.status())) {
-    return errors::TooLarge(
-        field,
-        absl::StrCat("a Dockerfile has at most ", limits::kMaxDockerfileBytes,
-                     " bytes"),
-        "");
+    return errors::TooLarge(field,
+                            absl::StrCat("a Dockerfile has at most ",
+                                         limits::kMaxDockerfileBytes, " bytes"),
+                            "");
   }
   // Such as a link that leads out of the context.
   if (!text.ok()) return errors::PathRefused(field, "its Dockerfile");
@@ -339,8 +336,7 @@ absl::Status Policy::CheckPart(const ContextPart& part,
     return errors::OptionInvalid(
         part.field,
         absl::StrCat("the uploaded context has no ",
-                     is_folder ? "folder" : "file", " \"",
-                     Shortened(part.path),
+                     is_folder ? "folder" : "file", " \"", Shortened(part.path),
                      "\", or a link leads out of the context"));
   }
   if (part.max_bytes > 0 && info.st_size > part.max_bytes) {
@@ -430,8 +426,7 @@ Policy::Reading Policy::Read(const v1::BuildOptions& options,
   const std::string context_field = absl::StrCat(field, ".context_path");
   const std::string staged = absl::StrCat(staging.folder, "/", kStagedContext);
   const bool uploaded = !context_digest.empty();
-  reading.folder =
-      uploaded ? staged : ContextFolder(options.context_path());
+  reading.folder = uploaded ? staged : ContextFolder(options.context_path());
   const UntrustedRules::Request request = {reading.folder, staging, flags,
                                            uploaded};
   std::size_t outputs = 0;

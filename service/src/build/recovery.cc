@@ -77,8 +77,7 @@ RecoveredBuild RecoverBuild(const std::string& folder, const std::string& name,
     // Behind damage, too: the end is what counts.
     Apply(*read->finished->event, build);
     recovered.record->set_journal_bytes(
-        read->journal->size_bytes() +
-        ArtifactBytes(recovered.record->build()));
+        read->journal->size_bytes() + ArtifactBytes(recovered.record->build()));
     return recovered;
   }
   build.set_last_sequence(told.last_sequence());

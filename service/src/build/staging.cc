@@ -119,10 +119,9 @@ class InputStager {
   absl::Status WriteText(const StagedInput& input) {
     const std::string target = absl::StrCat(folder_, "/", input.name);
     CONTAINERBUILDER_RETURN_IF_ERROR(MakeFolders(SplitPath(target).first));
-    const UniqueFd file(
-        open(target.c_str(),
-             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-             S_IRUSR | S_IWUSR));
+    const UniqueFd file(open(
+        target.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+        S_IRUSR | S_IWUSR));
     if (!file.valid()) return FileError(errno, input.name);
     absl::string_view text = input.text;
     while (!text.empty()) {

@@ -479,8 +479,8 @@ class OptionRules {
                     std::string& value) {
     if (std::optional<std::string> inside = InContext(path)) {
       value = absl::StrCat(request_.context, "/", *inside);
-      plan_.context_parts.push_back({PartKind(kind), field_,
-                                     *std::move(inside), max_bytes});
+      plan_.context_parts.push_back(
+          {PartKind(kind), field_, *std::move(inside), max_bytes});
       return absl::OkStatus();
     }
     StagedInput input;

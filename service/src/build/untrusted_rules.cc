@@ -64,8 +64,8 @@ absl::Status UntrustedRules::ApplyToContext(const std::string& folder,
 absl::Status UntrustedRules::Apply(WrittenFlag& flag, const Request& request,
                                    StagingPlan& plan) const {
   const bool has_rules = HasOptionRules(flag.name);
-  if (has_rules && (Allows(flag.name) ||
-                    (request.uploaded && MayComeBack(flag.name)))) {
+  if (has_rules &&
+      (Allows(flag.name) || (request.uploaded && MayComeBack(flag.name)))) {
     return ApplyOptionRules(*this, request, flag, plan);
   }
   std::vector<std::string> allowed(allowed_options_.begin(),
