@@ -89,8 +89,9 @@ void UploadReactor::Take() {
 void UploadReactor::WatchIdle(std::int64_t pieces) {
   idle_ = transfers_->After(limits::kUploadIdleTimeout,
                             [weak = weak_from_this(), pieces] {
-                              if (const auto reactor = weak.lock())
+                              if (const auto reactor = weak.lock()) {
                                 reactor->OnIdle(pieces);
+                              }
                             });
 }
 
