@@ -147,10 +147,41 @@ class UploadReader {
         absl::StrCat("the context on standard input: ", status.message()));
   }
 
+  // An archive is somebody else's: what it has for a Dockerfile and ignore
+  // files must not be a link to what is the caller's.
+  absl::Status CheckUnpacked(const std::string& file) const {
+    std::vector<std::string> names = {"Dockerfile", "Containerfile"};
+    if (!file.empty() && file != "-") names = {file};
+    for (std::size_t i = names.size(); i > 0; --i) {
+      names.push_back(absl::StrCat(names[i - 1], ".dockerignore"));
+    }
+    names.push_back(".dockerignore");
+    std::error_code missing;
+    const std::string inside = absl::StrCat(
+        std::filesystem::canonical(folder_, missing).string(), "/");
+    for (const std::string& name : names) {
+      const std::string path = MakeAbsolute(folder_, name);
+      // The caller may name a file of his own.
+      if (!path.starts_with(absl::StrCat(folder_, "/"))) continue;
+      const std::filesystem::path real =
+          std::filesystem::canonical(path, missing);
+      if (missing || real.string().starts_with(inside)) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", name,
+                       "\" of the context on standard input is a link to what "
+                       "is not in it"));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status ReadFiles() {
     const std::string file = ValueOf(line_, "file").value_or("");
     const std::string& folder =
         input_.unpacked ? folder_ : surroundings_.folder;
+    if (input_.unpacked) {
+      const absl::Status status = CheckUnpacked(file);
+      if (!status.ok()) return status;
+    }
     auto dockerfile = file == "-"
                           ? ReadDockerfileFromStdin()
                           : ReadDockerfile(MakeAbsolute(folder, file), folder_);

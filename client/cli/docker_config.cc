@@ -3,6 +3,7 @@
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <sstream>
@@ -88,6 +89,21 @@ bool UsesDockerHub(const std::string& dockerfile) {
   return false;
 }
 
+// Whether the host stands in the text, and not as a part of another's name.
+bool NamesHost(absl::string_view text, absl::string_view host) {
+  const auto goes_on = [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-';
+  };
+  for (std::size_t at = text.find(host); at != absl::string_view::npos;
+       at = text.find(host, at + 1)) {
+    const std::size_t end = at + host.size();
+    const bool begins =
+        at == 0 || (!goes_on(text[at - 1]) && text[at - 1] != '.');
+    if (begins && (end == text.size() || !goes_on(text[end]))) return true;
+  }
+  return false;
+}
+
 struct Login {
   std::string username;
   std::string password;
@@ -140,6 +156,12 @@ class Reader {
     }
     std::vector<v1::RegistryAuth> result;
     for (const auto& [host, login] : found_) {
+      if (login.username.empty() || login.password.empty()) {
+        warnings_.push_back(
+            absl::StrCat("the login of ", host,
+                         " has no user name or no password, and is not sent"));
+        continue;
+      }
       v1::RegistryAuth& auth = result.emplace_back();
       auth.set_host(host);
       auth.set_username(login.username);
@@ -206,10 +228,9 @@ UsedRegistries::UsedRegistries(std::vector<std::string> texts,
 bool UsedRegistries::Has(absl::string_view host) const {
   if (host.empty()) return false;
   if (host == kDockerHub && uses_docker_hub_) return true;
-  for (const std::string& text : texts_) {
-    if (absl::StrContains(text, host)) return true;
-  }
-  return false;
+  return std::any_of(
+      texts_.begin(), texts_.end(),
+      [host](const std::string& text) { return NamesHost(text, host); });
 }
 
 std::vector<v1::RegistryAuth> ReadDockerCredentials(

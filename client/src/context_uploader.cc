@@ -26,14 +26,17 @@ namespace {
 
 // The service's limits.
 constexpr int kBlobsPerQuestion = 10'000;
-constexpr std::int64_t kPieceSize = 1024 * 1024;
+// A quarter of the service's limit: a slow line, too, is to bring one before
+// the call counts as idle.
+constexpr std::int64_t kPieceSize = 256 * 1024;
 
 // Whether the upload may go on after a call that ended so.
 bool MayGoOn(const absl::Status& status) {
   if (IsLostCall(status)) return true;
   const auto info = GetErrorInfo(status);
-  return info && (info->reason == "UPLOAD_IN_PROGRESS" ||
-                  info->reason == "RATE_LIMITED");
+  return info &&
+         (info->reason == "UPLOAD_IN_PROGRESS" ||
+          info->reason == "UPLOAD_IDLE" || info->reason == "RATE_LIMITED");
 }
 
 class Uploader {

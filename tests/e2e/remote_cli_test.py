@@ -184,6 +184,23 @@ def test_standard_input_and_output(client, remote_context):
     assert list(contents(io.BytesIO(result.stdout))) == ["from-stdin"]
 
 
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.dockerignore", ".dockerignore"])
+def test_an_archive_cannot_fetch_what_is_the_callers(client, remote_context, name):
+    path = remote_context("COPY a /a", a="x")
+    (client.files / "mine").write_text("FROM scratch\n# mine\n")
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(path / "a", "a")
+        if name != "Dockerfile":
+            tar.add(path / "Dockerfile", "Dockerfile")
+        link = tarfile.TarInfo(name)
+        link.type, link.linkname = tarfile.SYMTYPE, f"{client.folder}/mine"
+        tar.addfile(link)
+    result = client.build("-o", "out", "-", input=archive.getvalue())
+    assert result.returncode != 0
+    assert f'"{name}" of the context on standard input is a link'.encode() in result.stderr
+
+
 def test_the_image_id_comes_back(client, remote_context, image):
     remote_context("COPY a /a", a="x")
     result = client.build("-t", image(), "--iidfile", "iid", "context")

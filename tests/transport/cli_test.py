@@ -45,6 +45,7 @@ def test_a_build_with_a_token_over_tls(run, folder, authority):
     context = folder / "context"
     context.mkdir()
     (context / "fake.txt").write_text("stdout hello\n")
+    (context / "Dockerfile").write_text("FROM scratch\n")
     (folder / "token").write_text(TOKEN + "\n")
     by_flags = run(f"--tls-ca={authority.cert}", f"--token-file={folder}/token", "build", str(context))
     assert (by_flags.returncode, by_flags.stdout) == (0, "hello"), by_flags

@@ -287,7 +287,13 @@ absl::StatusOr<BlobStore::Place> BlobStore::BeginPart(absl::string_view caller,
     absl::MutexLock lock(&mutex_);
     if (closed_) return errors::Draining();
     Owner& owner = OwnerAt(name);
-    const auto found = owner.blobs.find(digest);
+    auto found = owner.blobs.find(digest);
+    // One that a crash of the machine cut short has a size of its own.
+    if (found != owner.blobs.end() && found->second.size != size &&
+        found->second.holds == 0) {
+      Erase(name, owner, digest);
+      found = owner.blobs.end();
+    }
     if (found != owner.blobs.end()) {
       if (found->second.size != size) {
         return errors::OptionInvalid(

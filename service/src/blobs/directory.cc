@@ -15,8 +15,10 @@
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
+#include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/unknown_field_set.h"
 #include "google/protobuf/util/time_util.h"
+#include "google/protobuf/wire_format_lite.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -184,6 +186,21 @@ std::string PathInTree(absl::string_view path, absl::string_view name) {
 int ClimbOf(absl::string_view target) {
   const std::vector<absl::string_view> parts = absl::StrSplit(target, '/');
   return static_cast<int>(absl::c_count(parts, ".."));
+}
+
+std::int64_t CountEntries(absl::string_view bytes) {
+  using google::protobuf::internal::WireFormatLite;
+  google::protobuf::io::CodedInputStream stream(
+      reinterpret_cast<const std::uint8_t*>(bytes.data()),
+      static_cast<int>(bytes.size()));
+  std::int64_t entries = 0;
+  // What is no message ends it, and is not parsed any further either.
+  for (std::uint32_t tag = stream.ReadTag();
+       tag != 0 && WireFormatLite::SkipField(&stream, tag);
+       tag = stream.ReadTag()) {
+    ++entries;
+  }
+  return entries;
 }
 
 absl::StatusOr<v1::Directory> ReadDirectory(absl::string_view bytes,

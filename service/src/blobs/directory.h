@@ -1,6 +1,7 @@
 #ifndef CONTAINERBUILDER_BLOBS_DIRECTORY_H_
 #define CONTAINERBUILDER_BLOBS_DIRECTORY_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -16,6 +17,10 @@ namespace containerbuilder::service {
 // path; `path` is the folder's, empty for the root.
 absl::StatusOr<v1::Directory> ReadDirectory(absl::string_view bytes,
                                             absl::string_view path);
+
+// How many entries it has, by its outer shape alone: a few bytes make a message
+// of many times their size.
+std::int64_t CountEntries(absl::string_view bytes);
 
 // The error of a rule that what is at `path` breaks.
 absl::Status TreeInvalid(absl::string_view path, absl::string_view rule);

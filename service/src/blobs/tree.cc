@@ -153,13 +153,9 @@ class TreeChecker {
                        limits::kMaxDirectoryBytesPerTree, " bytes together"),
           "");
     }
+    CONTAINERBUILDER_RETURN_IF_ERROR(Count(folder, CountEntries(*bytes), 0));
     CONTAINERBUILDER_ASSIGN_OR_RETURN(const v1::Directory directory,
                                       ReadDirectory(*bytes, path));
-    CONTAINERBUILDER_RETURN_IF_ERROR(
-        Count(folder,
-              std::int64_t{directory.files_size()} +
-                  directory.directories_size() + directory.symlinks_size(),
-              0));
     for (const v1::Directory::File& file : directory.files()) {
       CONTAINERBUILDER_RETURN_IF_ERROR(
           Count(folder, 0, file.blob().size_bytes()));

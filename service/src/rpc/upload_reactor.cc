@@ -52,6 +52,8 @@ void UploadReactor::Read() {
   {
     absl::MutexLock lock(&mutex_);
     state_ = State::kReading;
+    // Begins anew to count as idle: the piece before may have taken long.
+    ++turns_;
   }
   StartRead(&piece_);
 }
@@ -61,7 +63,6 @@ void UploadReactor::OnReadDone(bool ok) {
     absl::MutexLock lock(&mutex_);
     if (state_ != State::kReading) return;  // the idle timer ended it
     state_ = State::kWorking;
-    ++pieces_;
   }
   transfers_->Post([reactor = shared_from_this(), ok] {
     if (ok) {
@@ -86,22 +87,22 @@ void UploadReactor::Take() {
   }
 }
 
-void UploadReactor::WatchIdle(std::int64_t pieces) {
+void UploadReactor::WatchIdle(std::int64_t turns) {
   idle_ = transfers_->After(limits::kUploadIdleTimeout,
-                            [weak = weak_from_this(), pieces] {
+                            [weak = weak_from_this(), turns] {
                               if (const auto reactor = weak.lock()) {
-                                reactor->OnIdle(pieces);
+                                reactor->OnIdle(turns);
                               }
                             });
 }
 
-void UploadReactor::OnIdle(std::int64_t pieces) {
+void UploadReactor::OnIdle(std::int64_t turns) {
   {
     absl::MutexLock lock(&mutex_);
     if (state_ == State::kFinished) return;
     // Something came since, or is being written.
-    if (pieces_ != pieces || state_ != State::kReading) {
-      WatchIdle(pieces_);
+    if (turns_ != turns || state_ != State::kReading) {
+      WatchIdle(turns_);
       return;
     }
     state_ = State::kWorking;

@@ -59,8 +59,8 @@ class UploadReactor final
   void Open(const Begin& begin);
   void Take();
   void Read();
-  void OnIdle(std::int64_t pieces);
-  void WatchIdle(std::int64_t pieces) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnIdle(std::int64_t turns);
+  void WatchIdle(std::int64_t turns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FinishWith(const absl::Status& status);
 
   const Listener listener_;
@@ -74,7 +74,7 @@ class UploadReactor final
 
   absl::Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kWorking;
-  std::int64_t pieces_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::int64_t turns_ ABSL_GUARDED_BY(mutex_) = 0;
   Executor::Timer idle_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -213,6 +213,8 @@ TEST_F(BlobStoreTest, RefusesPiecesThatDoNotFit) {
   ASSERT_THAT(Send(content), IsOk());
   wrong = blob;
   wrong.set_size_bytes(11);
+  BlobStore::Hold hold(store_.get(), "me");
+  ASSERT_TRUE(hold.Add(*Digest::Parse(blob.digest())));
   EXPECT_THAT(Begin()->Take(Piece(wrong, 0, "")), HasReason("OPTION_INVALID"));
 }
 
@@ -365,6 +367,18 @@ TEST_F(BlobStoreTest, KnowsAtAStartWhatThereIsAndInWhatOrder) {
   ASSERT_THAT(Send("d"), IsOk());
   EXPECT_TRUE(Has("a"));
   EXPECT_FALSE(Has("b"));
+}
+
+TEST_F(BlobStoreTest, WhatACrashCutShortIsSentAgain) {
+  ASSERT_THAT(Send("content"), IsOk());
+  const std::string hex = Digest::Of("content").Hex();
+  folder_.WriteFile(absl::StrCat("blobs/", Digest::Of("me").Hex(), "/",
+                                 hex.substr(0, 2), "/", hex),
+                    "");
+  Open();
+  EXPECT_FALSE(Has("content"));
+  ASSERT_THAT(Send("content"), IsOk());
+  EXPECT_TRUE(Has("content"));
 }
 
 TEST_F(BlobStoreTest, AsksForNoMoreAtOnceThanItTakes) {

@@ -498,6 +498,18 @@ TEST_F(TreeTest, GivesUpWhenItIsToldTo) {
   EXPECT_THAT(Unpack(root), HasReason("DRAINING"));
 }
 
+TEST_F(TreeTest, CountsEntriesBeforeItMakesThem) {
+  // Two bytes each, and no more than a name would be missing.
+  std::string bomb;
+  for (int i = 0; i < 2000; ++i) bomb.append("\x0a\x00", 2);
+  EXPECT_EQ(CountEntries(bomb), 2000);
+  EXPECT_EQ(CountEntries("\xff\xff"), 0);
+  v1::Directory folder;
+  tree_.AddFile(folder, "a", "a");
+  ContextTree::AddLink(folder, "l", "a");
+  EXPECT_EQ(CountEntries(folder.SerializeAsString()), 2);
+}
+
 TEST(ClimbTest, IsHowFarATargetLeadsUp) {
   EXPECT_EQ(ClimbOf("a/b"), 0);
   EXPECT_EQ(ClimbOf(".."), 1);

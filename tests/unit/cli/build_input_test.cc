@@ -173,9 +173,21 @@ TEST_F(BuildInputTest, OnlyLoginsOfRegistriesThatTheBuildNames) {
               ElementsAre("b.test b:2"));
   EXPECT_THAT(Logins(config, {"app", "type=image,push=true"}, "FROM scratch\n"),
               ElementsAre("docker.io hub:a:b"));
+  // A part of another's name is not it.
+  EXPECT_THAT(Logins(config, {"bb.test/app", "a.b.test/x", "b.test1/x"},
+                     "FROM scratch\nADD https://xb.test/ /\n"),
+              IsEmpty());
   EXPECT_THAT(warnings_, IsEmpty());
   EXPECT_THAT(Logins(config, {"c.test/x"}, "FROM scratch\n"), IsEmpty());
   EXPECT_THAT(warnings_, ElementsAre(HasSubstr("identity token")));
+}
+
+TEST_F(BuildInputTest, ALoginThatTheServiceWouldRefuseIsLeftOut) {
+  EXPECT_THAT(
+      Logins(absl::StrCat(R"({"auths":{"a.test":)", Auth("user:"), "}}"), {},
+             "FROM a.test/x\n"),
+      IsEmpty());
+  EXPECT_THAT(warnings_, ElementsAre(HasSubstr("a.test has no user name or")));
 }
 
 TEST_F(BuildInputTest, HelpersAreAskedForNoOthers) {
