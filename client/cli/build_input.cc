@@ -155,7 +155,7 @@ class UploadReader {
     for (std::size_t i = names.size(); i > 0; --i) {
       names.push_back(absl::StrCat(names[i - 1], ".dockerignore"));
     }
-    names.push_back(".dockerignore");
+    names.emplace_back(".dockerignore");
     std::error_code missing;
     const std::string inside = absl::StrCat(
         std::filesystem::canonical(folder_, missing).string(), "/");
@@ -179,7 +179,7 @@ class UploadReader {
     const std::string& folder =
         input_.unpacked ? folder_ : surroundings_.folder;
     if (input_.unpacked) {
-      const absl::Status status = CheckUnpacked(file);
+      absl::Status status = CheckUnpacked(file);
       if (!status.ok()) return status;
     }
     auto dockerfile = file == "-"
