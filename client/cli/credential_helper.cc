@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <string>
 #include <system_error>
@@ -75,6 +76,9 @@ absl::StatusOr<std::string> RunCredentialHelper(const std::string& name,
   if (name.find('/') != std::string::npos) {
     return absl::InvalidArgumentError("not a helper's name");
   }
+  if (input.size() > PIPE_BUF) {
+    return absl::InvalidArgumentError("its input is too long");
+  }
   Pipe to;
   Pipe from;
   pid_t pid = 0;
@@ -84,12 +88,12 @@ absl::StatusOr<std::string> RunCredentialHelper(const std::string& name,
   if (error != 0) {
     return absl::NotFoundError(std::generic_category().message(error));
   }
-  to.Close(0);
-  from.Close(1);
-  // It fits into the pipe; a helper that does not read it is heard all the
-  // same.
+  // Into the pipe while this holds both of its ends: a helper that is gone
+  // without having read it is heard all the same.
   (void)Write(to.ends[1], input);
+  to.Close(0);
   to.Close(1);
+  from.Close(1);
   auto answer = ReadDescriptor(from.ends[0], program, kMaxAnswer);
   from.Close(0);
   int status = 0;
