@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/file_error.h"
 #include "base/limits.h"
 
 namespace containerbuilder::service {
@@ -30,9 +31,7 @@ absl::Status CopyBudget::CountBytes(std::int64_t bytes) {
   if (limits_.has_room == nullptr || limits_.has_room()) {
     return absl::OkStatus();
   }
-  return absl::ResourceExhaustedError(
-      "the disk of the service's state folder is full but for what it keeps "
-      "free (--min_free_bytes)");
+  return absl::ResourceExhaustedError(kDiskIsFull);
 }
 
 }  // namespace containerbuilder::service

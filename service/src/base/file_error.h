@@ -11,6 +11,11 @@ namespace containerbuilder::service {
 // INTERNAL.
 absl::Status FileError(int error, absl::string_view what);
 
+// What callers are told where there is less room than DiskFloor keeps free.
+inline constexpr absl::string_view kDiskIsFull =
+    "the disk of the service's state folder is full but for what it keeps free "
+    "(--min_free_bytes)";
+
 }  // namespace containerbuilder::service
 
 #endif  // CONTAINERBUILDER_BASE_FILE_ERROR_H_

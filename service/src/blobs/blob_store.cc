@@ -79,11 +79,7 @@ absl::Status ForCaller(const absl::Status& status) {
   return errors::Internal(status.message());
 }
 
-absl::Status DiskIsFull() {
-  return errors::NoSpace(
-      "the disk of the service's state folder is full but for what it keeps "
-      "free (--min_free_bytes)");
-}
+absl::Status DiskIsFull() { return errors::NoSpace(kDiskIsFull); }
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/failpoint.h"
+#include "base/file_error.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "base/timestamps.h"
@@ -113,11 +114,7 @@ StopOutcome OutcomeOf(StopReason reason, const absl::Status& log_error) {
                       "build (--max_log_bytes)",
                       false)};
     case StopReason::kNoSpace:
-      return {v1::Build::STATE_FAILED,
-              Failure("NO_SPACE",
-                      "the disk of the service's state folder is full but for "
-                      "what it keeps free (--min_free_bytes)",
-                      true)};
+      return {v1::Build::STATE_FAILED, Failure("NO_SPACE", kDiskIsFull, true)};
     case StopReason::kLogFailed:
       return {
           v1::Build::STATE_FAILED,

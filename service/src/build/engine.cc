@@ -17,6 +17,7 @@
 #include "base/build_state.h"
 #include "base/errors.h"
 #include "base/failpoint.h"
+#include "base/file_error.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "base/timestamps.h"
@@ -415,9 +416,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
     return errors::Storage(state.message());
   }
   if (!HasRoom()) {
-    return errors::NoSpace(
-        "the disk of the service's state folder is full but for what it keeps "
-        "free (--min_free_bytes)");
+    return errors::NoSpace(kDiskIsFull);
   }
   // Whatever becomes of the request, nothing of it is left behind.
   absl::Cleanup discard = [this, &id] {
