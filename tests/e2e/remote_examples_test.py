@@ -10,41 +10,14 @@ import json
 import os
 import subprocess
 import tarfile
-import uuid
 from pathlib import Path
 
 import pytest
+from machines import PORT, SERVER, checked, namespaces  # noqa: F401 a fixture
 from peers import Authority, new_token, token_line
 from push_test import PASSWORD, USER, registry  # noqa: F401 a fixture
 
-SERVER, CLIENT = "10.198.0.1", "10.198.0.2"
-PORT = 50051
 SECRET = "secret-value-1"
-
-
-def checked(*command, **options):
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
-    assert result.returncode == 0, result
-    return result
-
-
-@pytest.fixture
-def namespaces():
-    """Two, with a cable between them: the server's and the client's."""
-    mark = uuid.uuid4().hex[:8]
-    server, client = f"xs{mark}", f"xc{mark}"
-    try:
-        for name in (server, client):
-            checked("ip", "netns", "add", name)
-        checked("ip", "link", "add", server, "netns", server, "type", "veth", "peer", "name", client, "netns", client)
-        for name, address in ((server, SERVER), (client, CLIENT)):
-            checked("ip", "-n", name, "address", "add", f"{address}/24", "dev", name)
-            checked("ip", "-n", name, "link", "set", name, "up")
-            checked("ip", "-n", name, "link", "set", "lo", "up")
-        yield server, client
-    finally:
-        for name in (server, client):
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 
 @pytest.fixture
