@@ -57,6 +57,19 @@ def cli_program() -> str:
     return required("CONTAINERBUILDER_CLI")
 
 
+@pytest.fixture
+def context(folder):
+    """A function of a script for the fake nerdctl, which answers the context that has it."""
+    path = folder / "context"
+    path.mkdir()
+
+    def script(text: str) -> Path:
+        (path / "fake.txt").write_text(text)
+        return path
+
+    return script
+
+
 class Daemon:
     """A running container-builderd with a unix socket and a loopback port; its state is kept in the folder."""
 

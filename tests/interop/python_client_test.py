@@ -17,19 +17,6 @@ HEALTH = "grpc.health.v1.Health"
 
 
 @pytest.fixture
-def context(folder):
-    """A context whose fake.txt tells the fake nerdctl what to do."""
-    path = folder / "context"
-    path.mkdir()
-
-    def script(text: str) -> Path:
-        (path / "fake.txt").write_text(text)
-        return path
-
-    return script
-
-
-@pytest.fixture
 def daemon(start_daemon, fake_nerdctl):
     return start_daemon(f"--nerdctl={fake_nerdctl}")
 

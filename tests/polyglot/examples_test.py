@@ -131,19 +131,6 @@ def service(request) -> Service:
     return request.getfixturevalue(f"over_{request.param}")
 
 
-@pytest.fixture
-def context(folder):
-    """A context whose fake.txt tells the fake nerdctl what to do."""
-    path = folder / "context"
-    path.mkdir()
-
-    def script(text: str) -> Path:
-        (path / "fake.txt").write_text(text)
-        return path
-
-    return script
-
-
 def folded(lines: list[dict]) -> tuple[dict[str, str], dict]:
     """What a build printed, and its end. How nerdctl's bytes are cut into events is not the example's."""
     assert [line["sequence"] for line in lines] == list(range(1, len(lines) + 1)), "each event once and in order"

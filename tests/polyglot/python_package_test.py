@@ -76,18 +76,6 @@ def client(make_client, daemon):
         yield client
 
 
-@pytest.fixture
-def context(folder):
-    path = folder / "context"
-    path.mkdir()
-
-    def script(text: str) -> Path:
-        (path / "fake.txt").write_text(text)
-        return path
-
-    return script
-
-
 def spec_of(path, **options) -> pb.BuildSpec:
     return pb.BuildSpec(options=build_options(str(path), tag=TAG, **options))
 
