@@ -353,6 +353,22 @@ TEST_F(BlobStoreTest, TakesNothingWhenItIsClosed) {
 TEST_F(BlobStoreTest, KnowsAtAStartWhatThereIsAndInWhatOrder) {
   for (const char* content : {"a", "b", "c"}) {
     now_ += limits::kBlobTouchInterval * 2;
+// As where it was damaged, and sent again while a build unpacked the old one.
+TEST_F(BlobStoreTest, AHoldOfWhatWasRemovedFreesNothingNew) {
+  limits_.max_bytes_per_caller = kBlock;
+  SetLimits();
+  ASSERT_THAT(Send("a"), IsOk());
+  auto old_hold = std::make_unique<BlobStore::Hold>(store_.get(), "me");
+  ASSERT_TRUE(old_hold->Add(Digest::Of("a"), 1));
+  old_hold->Remove(Digest::Of("a"));
+  ASSERT_THAT(Send("a"), IsOk());
+  BlobStore::Hold hold(store_.get(), "me");
+  ASSERT_TRUE(hold.Add(Digest::Of("a"), 1));
+  old_hold.reset();
+  EXPECT_THAT(Send("b"), HasReason("NO_SPACE"));
+  EXPECT_TRUE(Has("a"));
+}
+
     ASSERT_THAT(Send(content), IsOk());
     // As it is at the time of the test, and not of the clock.
     now_ += limits::kBlobTouchInterval * 2;
