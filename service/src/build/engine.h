@@ -96,18 +96,23 @@ class Engine {
   absl::StatusOr<v1::ConstructArgsResponse> ConstructArgs(
       const v1::BuildOptions& options, const Caller& caller);
 
+  // Whether a caller has gone, and nobody waits for the answer.
+  using IsGone = std::function<bool()>;
+
   // Admits a build, or joins the one that this caller made by the same request
   // id, and attaches the caller to it.
   absl::StatusOr<BuildWatch> StartBuild(const v1::BuildRequest& request,
                                         const Caller& caller);
   // The same with nobody attached.
   absl::StatusOr<v1::Build> CreateBuild(const v1::CreateBuildRequest& request,
-                                        const Caller& caller);
+                                        const Caller& caller,
+                                        const IsGone& is_gone = nullptr);
 
   // Joins a build behind the event `after_sequence`.
   absl::StatusOr<BuildWatch> WatchBuild(absl::string_view name,
                                         std::int64_t after_sequence,
-                                        const Caller& caller);
+                                        const Caller& caller,
+                                        const IsGone& is_gone = nullptr);
   absl::StatusOr<v1::Build> GetBuild(absl::string_view name,
                                      const Caller& caller);
   absl::StatusOr<v1::ListBuildsResponse> ListBuilds(
@@ -179,7 +184,7 @@ class Engine {
     std::shared_ptr<void> attachment;
   };
   absl::StatusOr<Admission> Admit(const Request& request, const Caller& caller,
-                                  bool attach);
+                                  const IsGone& is_gone, bool attach);
   absl::StatusOr<std::optional<Admission>> Join(const Request& request,
                                                 const std::string& sha256,
                                                 const Caller& caller,
@@ -189,7 +194,8 @@ class Engine {
   // Copies what the build of that id reads into its folder, which is no
   // build's yet.
   absl::Status Stage(absl::string_view id, const AdmittedSpec& spec,
-                     const Policy& policy, const Caller& caller);
+                     const Policy& policy, const Caller& caller,
+                     const IsGone& is_gone);
   TreeCopier::Limits CopyLimits(const Policy& policy);
   absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
       const std::string& id, storage::v1::BuildRecord record,

@@ -113,8 +113,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
   if (!request.ok()) return WatchReactor::Fail(request.status());
   return WatchReactor::Start(
       {.heartbeat_interval = options_.heartbeat_interval},
-      [this, request = *request, caller = *caller] {
-        return engine_->StartBuild(*request, caller);
+      [this, request = *request, caller = *caller, context] {
+        return engine_->StartBuild(
+            *request, caller, [context] { return context->IsCancelled(); });
       },
       AdmissionsOf(*caller, (*request)->spec()), streams_, options_.now);
 }
@@ -126,13 +127,15 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
       Admit(*context, Role::kBuilder, request->ByteSizeLong());
   Executor* const executor =
       caller.ok() ? AdmissionsOf(*caller, request->spec()) : requests_;
-  return Answer(context, std::move(caller), executor,
-                [this, request, response](const Caller& asker) -> absl::Status {
-                  CONTAINERBUILDER_ASSIGN_OR_RETURN(
-                      *response->mutable_build(),
-                      engine_->CreateBuild(*request, asker));
-                  return absl::OkStatus();
-                });
+  return Answer(
+      context, std::move(caller), executor,
+      [this, context, request, response](const Caller& asker) -> absl::Status {
+        CONTAINERBUILDER_ASSIGN_OR_RETURN(
+            *response->mutable_build(),
+            engine_->CreateBuild(*request, asker,
+                                 [context] { return context->IsCancelled(); }));
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
