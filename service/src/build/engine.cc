@@ -504,7 +504,8 @@ absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
     return absl::CancelledError("the caller has gone");
   }
   CONTAINERBUILDER_RETURN_IF_ERROR(staged);
-  return policy.CheckStaged(spec, folder, caller);
+  CONTAINERBUILDER_RETURN_IF_ERROR(policy.CheckStaged(spec, folder, caller));
+  return SyncStaged(folder);
 }
 
 TreeCopier::Limits Engine::CopyLimits(const Policy& policy) {
