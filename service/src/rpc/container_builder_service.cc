@@ -236,7 +236,7 @@ ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
            [this, peer = context->peer()] {
              options_.on_upload(peer, /*begins=*/false);
            }},
-      response, transfers_);
+      response, transfers_, options_.transfer_idle_timeout);
 }
 
 grpc::ServerWriteReactor<v1::DownloadArtifactResponse>*
