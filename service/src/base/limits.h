@@ -29,6 +29,9 @@ inline constexpr int kMaxFoundBlobs = 10'000;
 // for each core. Of those that broke off, the oldest go when there are more.
 inline constexpr int kMaxOpenUploads = 32;
 inline constexpr std::size_t kMaxLeftUploads = 1000;
+// Artifacts that one caller reads at the same time. Each has an open file, and
+// up to two pieces in memory.
+inline constexpr int kMaxOpenDownloads = 32;
 // Each takes some 200 bytes of memory; the largest context has fewer
 // (--max_staged_files).
 inline constexpr std::size_t kMaxBlobsPerCaller = 500'000;

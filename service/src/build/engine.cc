@@ -1022,6 +1022,7 @@ absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
     return errors::OffsetOutOfRange(request.offset(), artifact->size_bytes());
   }
   OpenedArtifact opened;
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(opened.counted, CountDownload(caller.name));
   opened.size = artifact->size_bytes();
   opened.file = UniqueFd(
       open(ArtifactPath(state_.build_path(BuildId(name->build)), name->number)
@@ -1036,6 +1037,22 @@ absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
     return errors::Internal("the artifact's file was changed");
   }
   return opened;
+}
+
+absl::StatusOr<std::shared_ptr<void>> Engine::CountDownload(
+    const std::string& caller) {
+  absl::MutexLock lock(&mutex_);
+  int& count = downloads_[caller];
+  if (count >= limits::kMaxOpenDownloads) {
+    return errors::TooManyDownloads(limits::kMaxOpenDownloads);
+  }
+  ++count;
+  // Any pointer will do that is not null.
+  return std::shared_ptr<void>(this, [this, caller](void*) {
+    absl::MutexLock unlock(&mutex_);
+    const auto found = downloads_.find(caller);
+    if (--found->second == 0) downloads_.erase(found);
+  });
 }
 
 // The folder first: a record without it is dropped at the next start, while a

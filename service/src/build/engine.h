@@ -100,9 +100,12 @@ class Engine {
   using IsGone = std::function<bool()>;
 
   // Admits a build, or joins the one that this caller made by the same request
-  // id, and attaches the caller to it.
+  // id, and attaches the caller to it. `is_gone`, where it is not null, is
+  // asked while the build's context is copied, which is given up then;
+  // CANCELLED.
   absl::StatusOr<BuildWatch> StartBuild(const v1::BuildRequest& request,
-                                        const Caller& caller);
+                                        const Caller& caller,
+                                        const IsGone& is_gone = nullptr);
   // The same with nobody attached.
   absl::StatusOr<v1::Build> CreateBuild(const v1::CreateBuildRequest& request,
                                         const Caller& caller,
@@ -111,8 +114,7 @@ class Engine {
   // Joins a build behind the event `after_sequence`.
   absl::StatusOr<BuildWatch> WatchBuild(absl::string_view name,
                                         std::int64_t after_sequence,
-                                        const Caller& caller,
-                                        const IsGone& is_gone = nullptr);
+                                        const Caller& caller);
   absl::StatusOr<v1::Build> GetBuild(absl::string_view name,
                                      const Caller& caller);
   absl::StatusOr<v1::ListBuildsResponse> ListBuilds(
@@ -124,10 +126,12 @@ class Engine {
       std::function<void(absl::StatusOr<v1::Build>)> on_end);
   absl::Status DeleteBuild(absl::string_view name, const Caller& caller);
 
-  // An artifact that the caller may see, open for reading.
+  // An artifact that the caller may see, open for reading. It must not outlive
+  // the engine, and he has at most limits::kMaxOpenDownloads at the same time.
   struct OpenedArtifact {
     UniqueFd file;
     std::int64_t size = 0;
+    std::shared_ptr<void> counted;  // until it goes
   };
   absl::StatusOr<OpenedArtifact> OpenArtifact(
       const v1::DownloadArtifactRequest& request, const Caller& caller);
@@ -197,6 +201,9 @@ class Engine {
                      const Policy& policy, const Caller& caller,
                      const IsGone& is_gone);
   TreeCopier::Limits CopyLimits(const Policy& policy);
+  // Counts a download of the caller in until the answer goes; RATE_LIMITED.
+  absl::StatusOr<std::shared_ptr<void>> CountDownload(const std::string& caller)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
       const std::string& id, storage::v1::BuildRecord record,
       AdmittedSpec spec);
@@ -302,6 +309,8 @@ class Engine {
   // Journals of ended builds that somebody reads.
   absl::flat_hash_map<std::string, std::weak_ptr<Journal>> open_journals_
       ABSL_GUARDED_BY(mutex_);
+  // Caller -> artifacts that he has open.
+  absl::flat_hash_map<std::string, int> downloads_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer position_timer_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer keep_timer_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer sweep_timer_ ABSL_GUARDED_BY(mutex_);

@@ -250,7 +250,7 @@ ContainerBuilderService::DownloadArtifact(
       [this, request = *request, caller = *std::move(caller)] {
         return engine_->OpenArtifact(request, caller);
       },
-      request->offset(), transfers_);
+      request->offset(), transfers_, options_.transfer_idle_timeout);
 }
 
 Executor* ContainerBuilderService::AdmissionsOf(
