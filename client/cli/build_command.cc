@@ -9,12 +9,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "build_flags.h"
 #include "build_input.h"
 #include "commands.h"
 #include "containerbuilder/client/client.h"
+#include "containerbuilder/client/error_info.h"
 #include "exit_code.h"
 #include "follow.h"
 #include "format.h"
@@ -183,6 +185,26 @@ client::UploadOptions ShowUpload(StatusLine& status_line,
   return options;
 }
 
+// Whether a build that was refused may be asked for again: without the logins
+// of Docker's configuration, where the service has no place in memory for them.
+// Whether it needs them shows when a registry refuses; a secret was asked for.
+bool DropLogins(const absl::Status& refusal, v1::BuildSpec& spec) {
+  const auto info = client::GetErrorInfo(refusal);
+  if (!info || info->reason != "SECRETS_UNAVAILABLE" ||
+      !spec.secrets().empty() || spec.registry_auths().empty()) {
+    return false;
+  }
+  const std::string hosts =
+      absl::StrJoin(spec.registry_auths(), ", ",
+                    [](std::string* out, const v1::RegistryAuth& auth) {
+                      absl::StrAppend(out, auth.host());
+                    });
+  PrintMessage(absl::StrCat("warning: building without the login to ", hosts,
+                            ": ", refusal.message()));
+  spec.clear_registry_auths();
+  return true;
+}
+
 int Refused(const absl::Status& status, int signal,
             const client::ClientOptions& options) {
   if (signal != 0) return SignalExitCode(signal);
@@ -208,23 +230,33 @@ int Build(v1::BuildRequest request, const CommandLine& line, bool json,
   }
   *request.mutable_spec() = input->spec;
   StatusLine status_line;
-  client::BuildStream stream =
-      input->context == nullptr
-          ? client.Build(request)
-          : client.Build(request, input->context,
-                         ShowUpload(status_line, stop.get_token()));
-  const InterruptWatch interrupts(signals, [&](int) {
-    stop.request_stop();
-    stream.Cancel();
-  });
-  return Follow(stream, {.client = options,
-                         .json = json,
-                         .interrupts = &interrupts,
-                         .status_line = &status_line,
-                         .then = [&](const v1::Build& build) {
-                           return input->places.Fetch(client, build,
-                                                      stop.get_token());
-                         }});
+  while (true) {
+    client::BuildStream stream =
+        input->context == nullptr
+            ? client.Build(request)
+            : client.Build(request, input->context,
+                           ShowUpload(status_line, stop.get_token()));
+    const InterruptWatch interrupts(signals, [&](int) {
+      stop.request_stop();
+      stream.Cancel();
+    });
+    bool again = false;
+    const int code = Follow(
+        stream,
+        {.client = options,
+         .json = json,
+         .interrupts = &interrupts,
+         .status_line = &status_line,
+         .refused =
+             [&](const absl::Status& refusal) {
+               return again = DropLogins(refusal, *request.mutable_spec());
+             },
+         .then =
+             [&](const v1::Build& build) {
+               return input->places.Fetch(client, build, stop.get_token());
+             }});
+    if (!again) return code;
+  }
 }
 
 int Detach(v1::CreateBuildRequest request, const CommandLine& line, bool json,
@@ -241,10 +273,16 @@ int Detach(v1::CreateBuildRequest request, const CommandLine& line, bool json,
   }
   *request.mutable_spec() = input->spec;
   StatusLine status_line;
-  const auto build = input->context == nullptr
-                         ? client.CreateBuild(request)
-                         : client.CreateBuild(request, *input->context,
-                                              ShowUpload(status_line, {}));
+  const auto create = [&] {
+    return input->context == nullptr
+               ? client.CreateBuild(request)
+               : client.CreateBuild(request, *input->context,
+                                    ShowUpload(status_line, {}));
+  };
+  auto build = create();
+  if (!build.ok() && DropLogins(build.status(), *request.mutable_spec())) {
+    build = create();
+  }
   if (!build.ok()) return Refused(build.status(), 0, options);
   const std::error_code error =
       Write(STDOUT_FILENO,

@@ -96,6 +96,7 @@ int Follow(client::BuildStream& stream, const FollowOptions& options) {
   // A watch that does not follow ends well without `finished`.
   if (status.ok()) return kSucceeded;
   if (name.empty()) {
+    if (options.refused && options.refused(status)) return kSucceeded;
     PrintError(status, options.client);
   } else {
     PrintMessage(absl::StrCat("lost the build: ", status.message()));

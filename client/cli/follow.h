@@ -23,6 +23,9 @@ struct FollowOptions {
   const InterruptWatch* interrupts = nullptr;
   // What is on the terminal already; null: nothing.
   StatusLine* status_line = nullptr;
+  // Told why the service refused the build, where it did; true: nothing is
+  // printed about it, and the exit code means nothing. May be null.
+  std::function<bool(const absl::Status& refusal)> refused = nullptr;
   // What is still to be done when the build has succeeded; null: nothing.
   std::function<absl::Status(const v1::Build& build)> then = nullptr;
 };

@@ -137,7 +137,7 @@ absl::Status DownloadBytes(Connection& connection, Platform& platform,
     }
     if (offset == artifact.size_bytes()) break;
     if (end.ok()) end = absl::UnavailableError("the download ended early");
-    if (!IsLostCall(end)) return end;
+    if (!MayTransferGoOn(end)) return end;
     if (!retry.has_value()) retry.emplace(platform, limit);
     if (!retry->Wait(end, interrupt)) return end;
   }

@@ -30,15 +30,6 @@ constexpr int kBlobsPerQuestion = 10'000;
 // the call counts as idle.
 constexpr std::int64_t kPieceSize = 256 * 1024;
 
-// Whether the upload may go on after a call that ended so.
-bool MayGoOn(const absl::Status& status) {
-  if (IsLostCall(status)) return true;
-  const auto info = GetErrorInfo(status);
-  return info &&
-         (info->reason == "UPLOAD_IN_PROGRESS" ||
-          info->reason == "UPLOAD_IDLE" || info->reason == "RATE_LIMITED");
-}
-
 class Uploader {
  public:
   Uploader(Connection& connection, Platform& platform, absl::Duration limit,
@@ -66,7 +57,7 @@ class Uploader {
       if (status.ok()) break;
       if (!local_error_.ok()) return local_error_;
       if (options_.stop.stop_requested()) return Stopped();
-      if (!MayGoOn(status)) return status;
+      if (!MayTransferGoOn(status)) return status;
       const std::int64_t left_before = left_;
       const std::size_t missing_before = missing_.size();
       if (!retry.has_value()) retry.emplace(platform_, limit_);
@@ -121,7 +112,7 @@ class Uploader {
       if (answer.ok()) break;
       // Before the first answer, the connection itself has waited as long as
       // its options say.
-      if (!MayGoOn(answer.status()) ||
+      if (!MayTransferGoOn(answer.status()) ||
           (!answered_ && IsLostCall(answer.status())) ||
           !retry.Wait(answer.status(), interrupt_)) {
         return answer.status();

@@ -35,6 +35,15 @@ bool IsLostCall(const absl::Status& status) {
   }
 }
 
+bool MayTransferGoOn(const absl::Status& status) {
+  if (IsLostCall(status)) return true;
+  const auto info = GetErrorInfo(status);
+  return info &&
+         (info->reason == "UPLOAD_IN_PROGRESS" ||
+          info->reason == "UPLOAD_IDLE" || info->reason == "DOWNLOAD_IDLE" ||
+          info->reason == "RATE_LIMITED");
+}
+
 Retry::Retry(Platform& platform, absl::Duration limit)
     : platform_(platform),
       limit_(limit),

@@ -22,6 +22,10 @@ bool IsWorthRetrying(const absl::Status& status);
 // a message) and DEADLINE_EXCEEDED (there is none here).
 bool IsLostCall(const absl::Status& status);
 
+// Whether an upload or a download may go on after a call that ended so:
+// IsLostCall, or the service says that it may, later.
+bool MayTransferGoOn(const absl::Status& status);
+
 // One call, tried again: waits before each further try, 100 ms at first and
 // doubled up to 5 s. A random part of that, up to half, is left out, so that
 // many callers do not come back at once.

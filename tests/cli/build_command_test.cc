@@ -635,6 +635,57 @@ TEST_F(BuildCommandTest, AnUploadTakesAlongWhatItNeedsByValue) {
               UnorderedElementsAre(Pair("SOURCE_DATE_EPOCH", "1")));
 }
 
+TEST_F(BuildCommandTest, WithoutAPlaceForLoginsItBuildsWithoutThem) {
+  int calls = 0;
+  const auto admit = [&calls](const v1::BuildSpec& spec) {
+    ++calls;
+    return spec.registry_auths().empty() && spec.secrets().empty()
+               ? grpc::Status::OK
+               : Refusal(grpc::StatusCode::FAILED_PRECONDITION,
+                         "there is no place", "SECRETS_UNAVAILABLE", "f", "d");
+  };
+  service_.build = [&admit](const v1::BuildRequest& request, auto&,
+                            BuildWriter& writer) {
+    const grpc::Status admitted = admit(request.spec());
+    if (admitted.ok()) {
+      Send(writer, FinishedEvent(v1::Build::STATE_SUCCEEDED));
+    }
+    return admitted;
+  };
+  service_.create_build = [&admit](const v1::CreateBuildRequest& request,
+                                   v1::CreateBuildResponse& response) {
+    response.mutable_build()->set_name("builds/1");
+    return admit(request.spec());
+  };
+  folder_.WriteFile("Dockerfile", "FROM a.test/base\n");
+  folder_.WriteFile("secret", "hush");
+  folder_.WriteFile("docker/config.json",
+                    R"({"auths":{"a.test":{"auth":"bWU6cGFzcw=="}}})");
+  const auto run = [this](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "--context-mode=upload");
+    arguments.push_back(".");
+    Invocation invocation = Build(arguments);
+    invocation.environment["DOCKER_CONFIG"] = folder_.Path("docker");
+    return RunProgram(invocation);
+  };
+  for (const std::vector<std::string>& flags :
+       {std::vector<std::string>(), {"--detach"}}) {
+    calls = 0;
+    const ProgramResult result = run(flags);
+    EXPECT_EQ(result.exit_code, 0);
+    EXPECT_EQ(result.err,
+              "container-builder: warning: building without the login to "
+              "a.test: there is no place\n");
+    EXPECT_EQ(calls, 2);
+  }
+  // What was asked for is not left out.
+  calls = 0;
+  const ProgramResult result = run({"--secret=id=s,src=secret"});
+  EXPECT_EQ(result.exit_code, 73);
+  EXPECT_THAT(result.err, StartsWith("container-builder: there is no place\n"));
+  EXPECT_EQ(calls, 1);
+}
+
 TEST_F(BuildCommandTest, WhatCannotBeUploadedIsRefusedBeforeAnythingIsSent) {
   folder_.WriteFile("Dockerfile", "FROM scratch\n");
   for (const std::string flag :

@@ -326,6 +326,27 @@ def test_a_call_fails_in_a_recovery(crashed, folder, call, error, stride):
     sweep(lambda number: recovery(crashed, folder / str(number), f"{call}:{error}:{number}"), call, stride)
 
 
+def test_what_a_build_reads_is_on_disk_before_it_is_admitted(folder):
+    life = Life(folder)
+    request = pb.CreateBuildRequest()
+    request.spec.options.context_path = str(life.context)
+    request.spec.dockerfile = "FROM scratch\n"  # which is copied
+    try:
+        assert life.start(f"syncfs:{errno.EIO}:1")
+        with pytest.raises(grpc.RpcError) as error:
+            life.daemon.stub.CreateBuild(request, timeout=20)
+        assert error.value.code() == grpc.StatusCode.INTERNAL, error.value
+        assert life.failed.read_text().startswith(f"syncfs {life.state}/new/")
+        assert not life.daemon.stub.ListBuilds(pb.ListBuildsRequest(), timeout=20).builds
+        assert not list((life.state / "new").iterdir()) and not list((life.state / "trash").iterdir())
+        name = life.daemon.stub.CreateBuild(request, timeout=20).build.name
+        life.watch(name)
+        assert life.ended[name].state == pb.Build.STATE_SUCCEEDED
+        life.stop()
+    finally:
+        life.close()
+
+
 @pytest.mark.parametrize("how", [-1, -2, errno.EINTR], ids=["half", "one byte", "EINTR"])
 def test_writes_are_short(folder, how):
     """All of them, or where they are interrupted, one after the other: the records are whole."""

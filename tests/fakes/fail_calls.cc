@@ -11,7 +11,7 @@
 // variables are taken out of the environment, so that children know nothing.
 //
 // CALL is one of open (and openat), write (and pwrite), fsync (and fdatasync),
-// ftruncate, rename, mkdir, pipe2, posix_spawn.
+// syncfs, ftruncate, rename, mkdir, pipe2, posix_spawn.
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -167,6 +167,11 @@ int fsync(int fd) {
 int fdatasync(int fd) {
   if (const int error = ThePlan().ErrorOfFile("fsync", fd)) return Fail(error);
   return REAL(fdatasync)(fd);
+}
+
+int syncfs(int fd) noexcept {
+  if (const int error = ThePlan().ErrorOfFile("syncfs", fd)) return Fail(error);
+  return REAL(syncfs)(fd);
 }
 
 int ftruncate(int fd, off_t size) noexcept {

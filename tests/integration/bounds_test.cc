@@ -219,6 +219,35 @@ TEST_F(SmallDiskTest, AFullDiskEndsTheBuildThatFillsItAndHarmsNothing) {
   EXPECT_TRUE(after.stdout_data == FakeBytes(3'000'000, 4));
 }
 
+// One that says nothing all the while.
+TEST_F(SmallDiskTest, ABuildThatWritesItsOutputBelowTheFloorIsEnded) {
+  folder_.MakeDir("out");
+  Start([this](auto& options) {
+    options.min_free_bytes = 6 << 20;
+    options.policy.write_roots = {folder_.Path("out")};
+    options.policy.allowed_options.push_back("output");
+  });
+  const std::string large =
+      folder_.WriteFile("large", std::string(16 << 20, 'x'));
+  v1::BuildRequest request = Request(
+      "ctx", absl::StrCat("copy ", large, " ../out/0/output\nwait-file ",
+                          Gate("never"), "\n"));
+  request.mutable_spec()
+      ->mutable_options()
+      ->mutable_output()
+      ->mutable_values()
+      ->add_values("type=tar,dest=" + folder_.Path("out/x"));
+  const absl::StatusOr<v1::Build> created = anonymous().Create(request);
+  ASSERT_THAT(created, IsOk());
+  const v1::Build build = Await(created->name());
+  EXPECT_EQ(build.state(), v1::Build::STATE_FAILED);
+  EXPECT_EQ(build.failure().reason(), "NO_SPACE");
+  EXPECT_TRUE(build.failure().retryable());
+  // And there is room again.
+  EXPECT_EQ(Await(Create(Request("next", ""))).state(),
+            v1::Build::STATE_SUCCEEDED);
+}
+
 // --- Retention --------------------------------------------------------------
 
 TEST_F(BoundsTest, TheOldestAreForgottenWhileItRuns) {

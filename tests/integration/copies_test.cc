@@ -3,10 +3,13 @@
 
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <system_error>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -204,6 +207,44 @@ TEST_F(CopiesTest, ARefusalLeavesNothing) {
               HasReason("OPTION_NOT_ALLOWED"));
   EXPECT_EQ(Unadmitted(), 0U);
   Open("first");
+}
+
+// Also in the middle of a file.
+TEST_F(CopiesTest, ACallerThatGoesEndsTheCopy) {
+  Start();
+  const v1::BuildRequest request = Theirs("a", "");
+  constexpr std::int64_t kLarge = std::int64_t{2} << 30;
+  fs::resize_file(folder_.WriteFile("contexts/a/large", ""), kLarge);
+  const auto is_copied = [this] {
+    std::error_code gone;
+    for (const auto& entry :
+         fs::directory_iterator(folder_.Path("state/new"), gone)) {
+      if (fs::file_size(entry.path() / "staging/context/large", gone) > 0 &&
+          !gone) {
+        return true;
+      }
+    }
+    return false;
+  };
+  for (const bool follow : {false, true}) {
+    grpc::ClientContext context;
+    grpc::Status status;
+    std::thread call([&] {
+      if (follow) {
+        status = anonymous().stub().Build(&context, request)->Finish();
+        return;
+      }
+      v1::CreateBuildResponse response;
+      status = anonymous().stub().CreateBuild(
+          &context, test_support::ToCreate(request), &response);
+    });
+    EXPECT_TRUE(test_support::Eventually(is_copied));
+    context.TryCancel();
+    call.join();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+    EXPECT_TRUE(test_support::Eventually([this] { return Unadmitted() == 0; }));
+    EXPECT_EQ(api().List()->builds_size(), 0);
+  }
 }
 
 TEST_F(CopiesTest, OutputsGoToTheirPlaces) {

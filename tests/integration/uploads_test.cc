@@ -9,10 +9,12 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "gmock/gmock.h"
@@ -65,9 +67,10 @@ class UploadCall {
   }
   bool SendWhole(const std::string& content) {
     constexpr std::size_t kPiece = 100'000;
+    const v1::BlobDigest blob = DigestOf(content);
     std::size_t offset = 0;
     do {
-      if (!Send(DigestOf(content), static_cast<std::int64_t>(offset),
+      if (!Send(blob, static_cast<std::int64_t>(offset),
                 content.substr(offset, kPiece))) {
         return false;
       }
@@ -81,6 +84,8 @@ class UploadCall {
     if (!status.ok()) return status;
     return response_;
   }
+  // How it ends where nothing more is sent, and no end either.
+  absl::Status Await() { return ToAbsl(writer_->Finish()); }
   // As where the connection is lost.
   void Cut() {
     context_.TryCancel();
@@ -92,6 +97,47 @@ class UploadCall {
   v1::UploadBlobsResponse response_;
   std::unique_ptr<grpc::ClientWriter<v1::UploadBlobsRequest>> writer_;
 };
+
+// A call of DownloadArtifact of which no more than 64 KiB, HTTP/2's window, is
+// taken ahead of Read.
+class DownloadCall {
+ public:
+  DownloadCall(const std::string& address, const std::string& name) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    stub_ = v1::ContainerBuilder::NewStub(grpc::CreateCustomChannel(
+        address, grpc::InsecureChannelCredentials(), arguments));
+    v1::DownloadArtifactRequest request;
+    request.set_name(name);
+    reader_ = stub_->DownloadArtifact(&context_, request);
+  }
+
+  // The next piece; empty at the end.
+  std::string Read() {
+    v1::DownloadArtifactResponse piece;
+    return reader_->Read(&piece) ? piece.data() : "";
+  }
+  absl::Status End() { return ToAbsl(reader_->Finish()); }
+  void Cancel() { context_.TryCancel(); }
+
+ private:
+  std::unique_ptr<v1::ContainerBuilder::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::DownloadArtifactResponse>> reader_;
+};
+
+// Descriptors of this process, which the service is in, of files whose paths
+// end so.
+int OpenFiles(const std::string& end) {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string path = fs::read_symlink(entry.path(), gone).string();
+    if (!gone && absl::EndsWith(path, end)) ++count;
+  }
+  return count;
+}
 
 class UploadsTest : public BuildsTest {
  protected:
@@ -205,6 +251,18 @@ class UploadsTest : public BuildsTest {
     const absl::StatusOr<std::string> content = Download(api, name, offset);
     EXPECT_THAT(content, IsOk());
     return content.ok() ? *content : "";
+  }
+
+  // The artifact of a build, of so many bytes.
+  v1::Artifact Make(std::size_t bytes) {
+    const std::string& file =
+        folder_.WriteFile("made", std::string(bytes, 'x'));
+    v1::BuildRequest request = Uploaded(
+        anonymous(), absl::StrCat("copy ", file, " ../artifacts/1/file\n"));
+    SetOutput(request, "type=tar,dest=x");
+    const v1::Build build = Run(anonymous(), request);
+    EXPECT_THAT(build.artifacts(), SizeIs(1));
+    return build.artifacts_size() == 1 ? build.artifacts(0) : v1::Artifact();
   }
 
   // Of what is not whole yet, on disk.
@@ -624,10 +682,37 @@ TEST_F(UploadsTest, ArtifactsCountForRetention) {
   SetOutput(request, "type=tar,dest=x");
   const v1::Build first = Run(api(), request);
   EXPECT_THAT(api().Get(first.name()), IsOk());
+  EXPECT_TRUE(fs::exists(FolderOf(first.artifacts(0).name())));
   const v1::Build second = Run(api(), request);
   EXPECT_TRUE(test_support::Eventually(
       [&] { return absl::IsNotFound(api().Get(first.name()).status()); }));
+  EXPECT_THAT(Download(api(), first.artifacts(0).name()),
+              HasReason("BUILD_NOT_FOUND"));
+  EXPECT_FALSE(fs::exists(FolderOf(first.name())));
+  EXPECT_TRUE(fs::is_empty(folder_.Path("state/trash")));
   EXPECT_THAT(api().Get(second.name()), IsOk());
+  EXPECT_EQ(Content(api(), second.artifacts(0).name()), ReadFile(large));
+}
+
+TEST_F(UploadsTest, ArtifactsGoWithTheAgeOfTheirBuild) {
+  options_.retention_interval = absl::Milliseconds(20);
+  Start();
+  const v1::Artifact artifact = Make(4 << 20);
+  DownloadCall call(server_->addresses()[1], artifact.name());
+  std::string content = call.Read();
+  EXPECT_TRUE(fs::exists(FolderOf(artifact.name())));
+  options_.retain_age = absl::ZeroDuration();
+  ASSERT_THAT(server_->Reload(options_), IsOk());
+  EXPECT_TRUE(test_support::Eventually(
+      [&] { return fs::is_empty(folder_.Path("state/builds")); }));
+  EXPECT_THAT(Download(anonymous(), artifact.name()),
+              HasReason("BUILD_NOT_FOUND"));
+  // Who reads it by then reads on.
+  for (std::string piece = call.Read(); !piece.empty(); piece = call.Read()) {
+    content += piece;
+  }
+  EXPECT_THAT(call.End(), IsOk());
+  EXPECT_EQ(DigestOf(content).digest(), artifact.digest());
 }
 
 TEST_F(UploadsTest, ABuildThatWaitsFindsItsContextAfterARestart) {
@@ -744,6 +829,114 @@ TEST_F(UploadsTest, BoundsCallsAtTheSameTime) {
   UploadCall again(anonymous());
   EXPECT_THAT(again.End(), IsOk());
   for (const auto& call : calls) EXPECT_THAT(call->End(), IsOk());
+}
+
+TEST_F(UploadsTest, ACallThatSendsNothingIsEnded) {
+  options_.transfer_idle_timeout = absl::Seconds(1);
+  Start();
+  const v1::BlobDigest blob = DigestOf("one two");
+  UploadCall call(anonymous());
+  ASSERT_TRUE(call.Send(blob, 0, "one "));
+  EXPECT_THAT(call.Await(), AllOf(StatusIs(absl::StatusCode::kAborted),
+                                  HasReason("UPLOAD_IDLE")));
+  // What came is kept.
+  UploadCall rest(anonymous());
+  ASSERT_TRUE(rest.Send(blob, 4, "two"));
+  EXPECT_THAT(rest.End(), IsOk());
+}
+
+// Four of those would take all threads that transfers have, each for seconds.
+TEST_F(UploadsTest, OthersGoOnWhileMuchIsHashedAndACutEndsIt) {
+  constexpr int kCalls = 4;
+  constexpr std::int64_t kEarlier = std::int64_t{2} << 30;
+  options_.max_blob_store_bytes_per_caller = kCalls * kEarlier * 2;
+  Start();
+  std::vector<v1::BlobDigest> blobs;
+  for (int i = 0; i < kCalls; ++i) {
+    blobs.push_back(DigestOf(absl::StrCat(i)));
+    blobs[i].set_size_bytes(kEarlier + 1);
+    UploadCall call(anonymous());
+    ASSERT_TRUE(call.Send(blobs[i], 0, "x"));
+    ASSERT_TRUE(test_support::Eventually(
+        [&] { return UploadedBytes() == static_cast<std::uintmax_t>(i) + 1; }));
+    call.Cut();
+  }
+  Stop();
+  for (const auto& entry :
+       fs::recursive_directory_iterator(folder_.Path("state/uploads"))) {
+    if (entry.is_regular_file()) fs::resize_file(entry.path(), kEarlier);
+  }
+  Start();
+  std::vector<std::unique_ptr<UploadCall>> calls;
+  for (const v1::BlobDigest& blob : blobs) {
+    calls.push_back(std::make_unique<UploadCall>(anonymous()));
+    ASSERT_TRUE(calls.back()->Send(blob, kEarlier, "x"));
+  }
+  const auto is_under_way = [&](const v1::BlobDigest& blob) {
+    UploadCall call(anonymous());
+    call.Send(blob, kEarlier, "x");
+    const absl::Status status = call.Await();
+    return test_support::ReasonOf(status) == "UPLOAD_IN_PROGRESS";
+  };
+  UploadCall small(anonymous());
+  ASSERT_TRUE(small.SendWhole("small"));
+  EXPECT_THAT(small.End(), IsOk());
+  for (const v1::BlobDigest& blob : blobs) EXPECT_TRUE(is_under_way(blob));
+  for (const auto& call : calls) call->Cut();
+  for (const v1::BlobDigest& blob : blobs) {
+    EXPECT_TRUE(test_support::Eventually(
+        [&] { return OpenFiles(blob.digest().substr(7)) == 0; }));
+  }
+  // At its end they would have been found not to be what they say.
+  EXPECT_EQ(UploadedBytes(), static_cast<std::uintmax_t>(kCalls) * kEarlier);
+}
+
+TEST_F(UploadsTest, BoundsDownloadsAtTheSameTime) {
+  Start();
+  const v1::Artifact artifact = Make(4 << 20);
+  const std::string file = "/artifacts/1";
+  std::vector<std::unique_ptr<DownloadCall>> calls;
+  for (int i = 0; i < service::limits::kMaxOpenDownloads; ++i) {
+    calls.push_back(std::make_unique<DownloadCall>(server_->addresses()[1],
+                                                   artifact.name()));
+    ASSERT_THAT(calls.back()->Read(), Not(IsEmpty()));
+  }
+  EXPECT_EQ(OpenFiles(file), service::limits::kMaxOpenDownloads);
+  EXPECT_THAT(Download(anonymous(), artifact.name()),
+              AllOf(StatusIs(absl::StatusCode::kResourceExhausted),
+                    HasReason("RATE_LIMITED")));
+  // Another caller has his own.
+  EXPECT_THAT(Download(api(), artifact.name()), IsOk());
+  calls.back()->Cancel();
+  calls.pop_back();
+  EXPECT_TRUE(test_support::Eventually(
+      [&] { return Download(anonymous(), artifact.name()).ok(); }));
+  for (const auto& call : calls) {
+    while (!call->Read().empty()) {
+    }
+    EXPECT_THAT(call->End(), IsOk());
+  }
+  EXPECT_EQ(OpenFiles(file), 0);
+}
+
+TEST_F(UploadsTest, ADownloadThatIsNotReadIsEnded) {
+  options_.transfer_idle_timeout = absl::Seconds(1);
+  Start();
+  const v1::Artifact artifact = Make(8 << 20);
+  DownloadCall call(server_->addresses()[1], artifact.name());
+  std::string content = call.Read();
+  ASSERT_THAT(content, Not(IsEmpty()));
+  EXPECT_TRUE(
+      test_support::Eventually([] { return OpenFiles("/artifacts/1") == 0; }));
+  for (std::string piece = call.Read(); !piece.empty(); piece = call.Read()) {
+    content += piece;
+  }
+  EXPECT_THAT(call.End(), AllOf(StatusIs(absl::StatusCode::kAborted),
+                                HasReason("DOWNLOAD_IDLE")));
+  EXPECT_LT(content.size(), 8U << 20);
+  content += Content(anonymous(), artifact.name(),
+                     static_cast<std::int64_t>(content.size()));
+  EXPECT_EQ(DigestOf(content).digest(), artifact.digest());
 }
 
 }  // namespace

@@ -27,6 +27,13 @@ MATCHER(IsOk, negation ? "is an error" : "is OK") {
   return status.ok();
 }
 
+MATCHER_P(IsOkAndHolds, value,
+          std::string(negation ? "does not hold " : "is OK and holds ") +
+              testing::PrintToString(value)) {
+  *result_listener << "which is " << StatusOf(arg).ToString();
+  return arg.ok() && *arg == value;
+}
+
 MATCHER_P(StatusIs, code,
           std::string(negation ? "is not " : "is ") +
               absl::StatusCodeToString(code)) {

@@ -14,7 +14,7 @@ struct CopyLimits {
   std::int64_t max_files = 0;
   // Whether the disk may take more. Asked now and then; may be null.
   std::function<bool()> has_room;
-  // Whether to give up. Asked at each file; may be null.
+  // Whether to give up. Asked at each file, and now and then; may be null.
   std::function<bool()> cancelled;
 };
 
@@ -33,6 +33,8 @@ class CopyBudget {
   std::int64_t files_left() const { return limits_.max_files - files_; }
 
  private:
+  absl::Status CheckCancelled() const;
+
   const CopyLimits limits_;
   std::int64_t bytes_ = 0;
   std::int64_t files_ = 0;

@@ -307,11 +307,25 @@ absl::Status UploadIdle(absl::Duration limit) {
                            "on"));
 }
 
+absl::Status DownloadIdle(absl::Duration limit) {
+  return Make(absl::StatusCode::kAborted, "DOWNLOAD_IDLE",
+              absl::StrCat("nothing was read for ", absl::FormatDuration(limit),
+                           "; go on where you are"));
+}
+
 absl::Status TooManyUploads(int max_uploads) {
   return MakeQuota("RATE_LIMITED", "uploads",
                    absl::StrCat("you send ", max_uploads,
                                 " blobs at the same time already; send more "
                                 "of them in one call"),
+                   "", absl::Seconds(1));
+}
+
+absl::Status TooManyDownloads(int max_downloads) {
+  return MakeQuota("RATE_LIMITED", "downloads",
+                   absl::StrCat("you read ", max_downloads,
+                                " artifacts at the same time already; wait "
+                                "until one has ended"),
                    "", absl::Seconds(1));
 }
 

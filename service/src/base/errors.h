@@ -62,15 +62,18 @@ absl::Status RoleRequired(absl::string_view role);
 absl::Status Draining();
 absl::Status Storage(absl::string_view description);
 
-// ABORTED: another call sends this blob; or nothing came for too long.
+// ABORTED: another call sends this blob; nothing came, or was read, for too
+// long.
 absl::Status UploadInProgress();
 absl::Status UploadIdle(absl::Duration limit);
+absl::Status DownloadIdle(absl::Duration limit);
 
 // RESOURCE_EXHAUSTED, with RetryInfo and, but for the disk, QuotaFailure.
 absl::Status QueueFull(int max_queued);
 absl::Status TooManyCalls(absl::Duration delay);
 absl::Status TooManyBuilds(int max_builds);
 absl::Status TooManyUploads(int max_uploads);
+absl::Status TooManyDownloads(int max_downloads);
 absl::Status NoSpace(absl::string_view description,
                      absl::string_view setting = "--min_free_bytes");
 // The same of a field, with no time after which it would be otherwise.

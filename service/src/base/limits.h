@@ -29,12 +29,15 @@ inline constexpr int kMaxFoundBlobs = 10'000;
 // for each core. Of those that broke off, the oldest go when there are more.
 inline constexpr int kMaxOpenUploads = 32;
 inline constexpr std::size_t kMaxLeftUploads = 1000;
+// Artifacts that one caller reads at the same time. Each has an open file, and
+// up to two pieces in memory.
+inline constexpr int kMaxOpenDownloads = 32;
 // Each takes some 200 bytes of memory; the largest context has fewer
 // (--max_staged_files).
 inline constexpr std::size_t kMaxBlobsPerCaller = 500'000;
-// A call of UploadBlobs that sends nothing for so long is ended: a client that
-// reads a slow disk, and a proxy that was suspended, are back by then.
-inline constexpr absl::Duration kUploadIdleTimeout = absl::Seconds(60);
+// What an upload that goes on hashes of what it left before others have a turn:
+// some ten milliseconds' worth.
+inline constexpr std::int64_t kHashSliceBytes = 8 * 1024 * 1024;
 // How old the time of last use may be that a blob's file has.
 inline constexpr absl::Duration kBlobTouchInterval = absl::Hours(1);
 // A Directory, and all different ones of a context, which are read into
@@ -184,9 +187,10 @@ inline constexpr std::int64_t kCallOverheadBytes = 16 * 1024;
 // distant client's speed. It is not left to gRPC's own estimate, by which
 // clients that upload to a slow disk fill memory.
 inline constexpr int kStreamAheadBytes = 256 * 1024;
-// That and a piece that is not whole yet, of each upload.
+// That and a piece that is not whole yet, of each upload: a piece is counted
+// as soon as it is.
 inline constexpr std::int64_t kUploadAheadBytes =
-    kStreamAheadBytes + 2 * kMaxPieceBytes;
+    kStreamAheadBytes + kMaxPieceBytes;
 // What frames and TLS records add to a message of a stream, besides a
 // sixteenth.
 inline constexpr std::int64_t kPieceOverheadBytes = 128;

@@ -286,7 +286,7 @@ absl::StatusOr<BlobStore::Place> BlobStore::BeginPart(absl::string_view caller,
     auto found = owner.blobs.find(digest);
     // One that a crash of the machine cut short has a size of its own.
     if (found != owner.blobs.end() && found->second.size != size &&
-        found->second.holds == 0) {
+        !found->second.is_held()) {
       Erase(name, owner, digest);
       found = owner.blobs.end();
     }
@@ -463,7 +463,7 @@ absl::Status BlobStore::MakeRoom(const std::string& name, std::int64_t bytes) {
 bool BlobStore::EvictFrom(const std::string& name) {
   Owner& owner = OwnerAt(name);
   for (const Digest& digest : owner.by_use) {
-    if (owner.blobs.at(digest).holds > 0) continue;
+    if (owner.blobs.at(digest).is_held()) continue;
     Erase(name, owner, Digest(digest));
     return true;
   }
@@ -478,7 +478,7 @@ bool BlobStore::EvictFromAnybody() {
   for (const auto& [name, owner] : owners_) {
     for (const Digest& digest : owner->by_use) {
       const Blob& blob = owner->blobs.at(digest);
-      if (blob.holds > 0) continue;
+      if (blob.is_held()) continue;
       if (blob.used < used) {
         used = blob.used;
         oldest = &name;
@@ -547,17 +547,6 @@ void BlobStore::Close() {
 BlobStore::Hold::Hold(BlobStore* store, absl::string_view caller)
     : store_(store), owner_(OwnerOf(caller)) {}
 
-BlobStore::Hold::~Hold() {
-  absl::MutexLock lock(&store_->mutex_);
-  Owner& owner = store_->OwnerAt(owner_);
-  for (const Digest& digest : held_) {
-    const auto found = owner.blobs.find(digest);
-    if (found != owner.blobs.end() && found->second.holds > 0) {
-      --found->second.holds;
-    }
-  }
-}
-
 bool BlobStore::Hold::Add(const Digest& digest, std::int64_t size) {
   absl::MutexLock lock(&store_->mutex_);
   Owner& owner = store_->OwnerAt(owner_);
@@ -565,8 +554,12 @@ bool BlobStore::Hold::Add(const Digest& digest, std::int64_t size) {
   if (found == owner.blobs.end() || (size >= 0 && found->second.size != size)) {
     return false;
   }
-  ++found->second.holds;
-  held_.push_back(digest);
+  std::shared_ptr<const void> hold = found->second.holds.lock();
+  if (hold == nullptr) {
+    hold = std::make_shared<bool>();  // any object will do
+    found->second.holds = hold;
+  }
+  held_.push_back(std::move(hold));
   store_->Touch(owner_, owner, digest, found->second);
   return true;
 }

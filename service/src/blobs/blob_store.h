@@ -100,7 +100,6 @@ class BlobStore {
     Hold(BlobStore* store, absl::string_view caller);
     Hold(const Hold&) = delete;
     Hold& operator=(const Hold&) = delete;
-    ~Hold();
 
     // Whether the caller has this blob; it is held then. `size`, where it is
     // not negative, is to be the blob's.
@@ -113,7 +112,7 @@ class BlobStore {
    private:
     BlobStore* const store_;
     const std::string owner_;
-    std::vector<Digest> held_;
+    std::vector<std::shared_ptr<const void>> held_;
   };
 
   // Drops parts that nobody went on with, and blobs where the disk is full.
@@ -127,8 +126,12 @@ class BlobStore {
     std::int64_t size = 0;
     absl::Time used;
     absl::Time touched;  // what its file says
-    int holds = 0;
+    // What each Hold of it keeps alive. It is this blob's alone: a Hold of one
+    // that was removed has no part in what was sent again since.
+    std::weak_ptr<const void> holds = {};
     std::list<Digest>::iterator place;  // in by_use
+
+    bool is_held() const { return !holds.expired(); }
   };
   struct Part {
     std::int64_t committed = 0;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -15,26 +16,6 @@
 #include "base/status_macros.h"
 
 namespace containerbuilder::service {
-namespace {
-
-// Takes in what was written before.
-absl::Status HashPart(int file, std::int64_t size, Sha256Stream& hash) {
-  std::array<char, 128 * 1024> buffer;
-  for (std::int64_t offset = 0; offset < size;) {
-    const ssize_t got = pread(file, buffer.data(), buffer.size(), offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) {
-      return errors::Internal(
-          FileError(got < 0 ? errno : EIO, "reading an upload").message());
-    }
-    hash.Update({buffer.data(), static_cast<std::size_t>(got)});
-    offset += got;
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<BlobUpload>> BlobUpload::Begin(
     BlobStore* store, std::string caller) {
   CONTAINERBUILDER_RETURN_IF_ERROR(store->BeginUpload(caller));
@@ -51,7 +32,7 @@ BlobUpload::~BlobUpload() {
   store_->EndUpload(caller_);
 }
 
-absl::Status BlobUpload::Take(const v1::UploadBlobsRequest& piece) {
+absl::StatusOr<bool> BlobUpload::Take(const v1::UploadBlobsRequest& piece) {
   const std::string& data = piece.data();
   if (data.size() > limits::kMaxPieceBytes) {
     return errors::OptionInvalid(
@@ -75,8 +56,15 @@ absl::Status BlobUpload::Take(const v1::UploadBlobsRequest& piece) {
         "data", absl::StrCat("this is more than the ", current_->size,
                              " bytes of blob.size_bytes"));
   }
+  if (current_->hashed < current_->offset) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(HashSome());
+    if (current_->hashed < current_->offset) return false;
+  }
   CONTAINERBUILDER_RETURN_IF_ERROR(Write(data));
-  return current_->offset == current_->size ? Complete() : absl::OkStatus();
+  if (current_->offset == current_->size) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(Complete());
+  }
+  return true;
 }
 
 absl::Status BlobUpload::BeginBlob(const v1::UploadBlobsRequest& piece) {
@@ -98,13 +86,36 @@ absl::Status BlobUpload::BeginBlob(const v1::UploadBlobsRequest& piece) {
       place.is_whole ? std::min(std::max<std::int64_t>(piece.offset(), 0),
                                 piece.blob().size_bytes())
                      : place.committed;
+  // Nobody asks for the hash of what is whole.
+  const std::int64_t hashed = place.file.valid() ? 0 : offset;
   current_.emplace(Current{digest, piece.blob().size_bytes(), offset,
-                           std::move(place.file), Sha256Stream()});
-  if (!current_->file.valid() || offset == 0) return absl::OkStatus();
-  if (lseek(current_->file.get(), offset, SEEK_SET) < 0) {
+                           std::move(place.file), Sha256Stream(), hashed});
+  if (current_->file.valid() &&
+      lseek(current_->file.get(), offset, SEEK_SET) < 0) {
     return errors::Internal("an upload's file cannot be gone on with");
   }
-  return HashPart(current_->file.get(), offset, current_->hash);
+  return absl::OkStatus();
+}
+
+absl::Status BlobUpload::HashSome() {
+  CONTAINERBUILDER_RETURN_IF_ERROR(store_->MayGoOn());
+  std::array<char, 128 * 1024> buffer;
+  const std::int64_t end =
+      std::min(current_->hashed + limits::kHashSliceBytes, current_->offset);
+  while (current_->hashed < end) {
+    const auto size = static_cast<std::size_t>(std::min<std::int64_t>(
+        end - current_->hashed, static_cast<std::int64_t>(buffer.size())));
+    const ssize_t got =
+        pread(current_->file.get(), buffer.data(), size, current_->hashed);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) {
+      return errors::Internal(
+          FileError(got < 0 ? errno : EIO, "reading an upload").message());
+    }
+    current_->hash.Update({buffer.data(), static_cast<std::size_t>(got)});
+    current_->hashed += got;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status BlobUpload::Write(absl::string_view data) {
@@ -117,6 +128,7 @@ absl::Status BlobUpload::Write(absl::string_view data) {
                                static_cast<std::int64_t>(data.size()));
   if (!current_->file.valid()) {
     current_->offset += static_cast<std::int64_t>(data.size());
+    current_->hashed = current_->offset;
     return absl::OkStatus();
   }
   while (!data.empty()) {
@@ -130,6 +142,7 @@ absl::Status BlobUpload::Write(absl::string_view data) {
     }
     current_->hash.Update(data.substr(0, static_cast<std::size_t>(put)));
     current_->offset += put;
+    current_->hashed += put;
     data.remove_prefix(static_cast<std::size_t>(put));
   }
   CONTAINERBUILDER_FAILPOINT("piece-written");

@@ -17,8 +17,8 @@
 namespace containerbuilder::service {
 
 // One call of UploadBlobs: takes its pieces in, in order. Its calls block for
-// the disk. After an error it takes nothing more. What has come of a blob when
-// it is destroyed is kept, to be gone on with.
+// the disk, none for long. After an error it takes nothing more. What has come
+// of a blob when it is destroyed is kept, to be gone on with.
 class BlobUpload {
  public:
   // `store` must outlive it. RATE_LIMITED, DRAINING.
@@ -28,7 +28,10 @@ class BlobUpload {
   BlobUpload& operator=(const BlobUpload&) = delete;
   ~BlobUpload();
 
-  absl::Status Take(const v1::UploadBlobsRequest& piece);
+  // False where there is more to be done before this piece can be taken: of a
+  // blob that is gone on with, what came earlier is hashed first, some of it
+  // with each call. Call it again with the same piece then.
+  absl::StatusOr<bool> Take(const v1::UploadBlobsRequest& piece);
 
   // There are no more pieces.
   absl::StatusOr<v1::UploadBlobsResponse> Finish();
@@ -42,9 +45,13 @@ class BlobUpload {
     std::int64_t offset;
     UniqueFd file;  // none where the blob is whole already
     Sha256Stream hash;
+    // What `hash` has of it.
+    std::int64_t hashed;
   };
 
   absl::Status BeginBlob(const v1::UploadBlobsRequest& piece);
+  // Takes some of what was written before into the hash.
+  absl::Status HashSome();
   absl::Status Write(absl::string_view data);
   absl::Status Complete();
 

@@ -345,12 +345,13 @@ absl::StatusOr<std::optional<Journal::Entry>> BuildWatch::Read() {
 // --- Admission --------------------------------------------------------------
 
 absl::StatusOr<BuildWatch> Engine::StartBuild(const v1::BuildRequest& request,
-                                              const Caller& caller) {
+                                              const Caller& caller,
+                                              const IsGone& is_gone) {
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const Admission admission,
       Admit({request.spec(), request.policy(), request.request_id(),
              request.annotations(), v1::DISCONNECT_POLICY_CANCEL},
-            caller, /*attach=*/true));
+            caller, is_gone, /*attach=*/true));
   BuildWatch watch;
   watch.name = admission.record.build().name();
   watch.attachment = admission.attachment;
@@ -365,7 +366,8 @@ absl::StatusOr<BuildWatch> Engine::StartBuild(const v1::BuildRequest& request,
 }
 
 absl::StatusOr<v1::Build> Engine::CreateBuild(
-    const v1::CreateBuildRequest& request, const Caller& caller) {
+    const v1::CreateBuildRequest& request, const Caller& caller,
+    const IsGone& is_gone) {
   if (request.policy().disconnect_policy() == v1::DISCONNECT_POLICY_CANCEL) {
     return errors::OptionInvalid(
         "policy.disconnect_policy",
@@ -376,13 +378,14 @@ absl::StatusOr<v1::Build> Engine::CreateBuild(
       const Admission admission,
       Admit({request.spec(), request.policy(), request.request_id(),
              request.annotations(), v1::DISCONNECT_POLICY_DETACH},
-            caller, /*attach=*/false));
+            caller, is_gone, /*attach=*/false));
   return admission.live != nullptr ? admission.live->Snapshot()
                                    : admission.record.build();
 }
 
 absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
                                                 const Caller& caller,
+                                                const IsGone& is_gone,
                                                 bool attach) {
   CONTAINERBUILDER_RETURN_IF_ERROR(CheckRequestId(request.request_id));
   const std::string sha256 =
@@ -422,7 +425,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   absl::Cleanup discard = [this, &id] {
     state_.DiscardBuild(id).IgnoreError();
   };
-  CONTAINERBUILDER_RETURN_IF_ERROR(Stage(id, spec, *rules, caller));
+  CONTAINERBUILDER_RETURN_IF_ERROR(Stage(id, spec, *rules, caller, is_gone));
 
   BuildRecord record;
   v1::Build& build = *record.mutable_build();
@@ -483,19 +486,26 @@ bool Engine::HasAllBuildsOf(const Caller& caller) const {
 }
 
 absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
-                           const Policy& policy, const Caller& caller) {
+                           const Policy& policy, const Caller& caller,
+                           const IsGone& is_gone) {
   const StagingPlan& plan = spec.staging();
   if (plan.empty()) return absl::OkStatus();
   const absl::StatusOr<std::string> made = state_.MakeBuild(id);
   if (!made.ok()) return ForCaller(made.status());
   const std::string folder = absl::StrCat(*made, kStagingFolder);
   TreeCopier::Limits limits = CopyLimits(policy);
-  limits.cancelled = [this] {
+  limits.cancelled = [this, &is_gone] {
+    if (is_gone != nullptr && is_gone()) return true;
     absl::MutexLock lock(&mutex_);
     return draining_;
   };
-  CONTAINERBUILDER_RETURN_IF_ERROR(StageInputs(plan, folder, *blobs_, limits));
-  return policy.CheckStaged(spec, folder, caller);
+  const absl::Status staged = StageInputs(plan, folder, *blobs_, limits);
+  if (!staged.ok() && is_gone != nullptr && is_gone()) {
+    return absl::CancelledError("the caller has gone");
+  }
+  CONTAINERBUILDER_RETURN_IF_ERROR(staged);
+  CONTAINERBUILDER_RETURN_IF_ERROR(policy.CheckStaged(spec, folder, caller));
+  return SyncStaged(folder);
 }
 
 TreeCopier::Limits Engine::CopyLimits(const Policy& policy) {
@@ -1012,6 +1022,7 @@ absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
     return errors::OffsetOutOfRange(request.offset(), artifact->size_bytes());
   }
   OpenedArtifact opened;
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(opened.counted, CountDownload(caller.name));
   opened.size = artifact->size_bytes();
   opened.file = UniqueFd(
       open(ArtifactPath(state_.build_path(BuildId(name->build)), name->number)
@@ -1026,6 +1037,22 @@ absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
     return errors::Internal("the artifact's file was changed");
   }
   return opened;
+}
+
+absl::StatusOr<std::shared_ptr<void>> Engine::CountDownload(
+    const std::string& caller) {
+  absl::MutexLock lock(&mutex_);
+  int& count = downloads_[caller];
+  if (count >= limits::kMaxOpenDownloads) {
+    return errors::TooManyDownloads(limits::kMaxOpenDownloads);
+  }
+  ++count;
+  // Any pointer will do that is not null.
+  return std::shared_ptr<void>(this, [this, caller](void*) {
+    absl::MutexLock unlock(&mutex_);
+    const auto found = downloads_.find(caller);
+    if (--found->second == 0) downloads_.erase(found);
+  });
 }
 
 // The folder first: a record without it is dropped at the next start, while a

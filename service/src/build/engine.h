@@ -96,13 +96,20 @@ class Engine {
   absl::StatusOr<v1::ConstructArgsResponse> ConstructArgs(
       const v1::BuildOptions& options, const Caller& caller);
 
+  // Whether a caller has gone, and nobody waits for the answer.
+  using IsGone = std::function<bool()>;
+
   // Admits a build, or joins the one that this caller made by the same request
-  // id, and attaches the caller to it.
+  // id, and attaches the caller to it. `is_gone`, where it is not null, is
+  // asked while the build's context is copied, which is given up then;
+  // CANCELLED.
   absl::StatusOr<BuildWatch> StartBuild(const v1::BuildRequest& request,
-                                        const Caller& caller);
+                                        const Caller& caller,
+                                        const IsGone& is_gone = nullptr);
   // The same with nobody attached.
   absl::StatusOr<v1::Build> CreateBuild(const v1::CreateBuildRequest& request,
-                                        const Caller& caller);
+                                        const Caller& caller,
+                                        const IsGone& is_gone = nullptr);
 
   // Joins a build behind the event `after_sequence`.
   absl::StatusOr<BuildWatch> WatchBuild(absl::string_view name,
@@ -119,10 +126,12 @@ class Engine {
       std::function<void(absl::StatusOr<v1::Build>)> on_end);
   absl::Status DeleteBuild(absl::string_view name, const Caller& caller);
 
-  // An artifact that the caller may see, open for reading.
+  // An artifact that the caller may see, open for reading. It must not outlive
+  // the engine, and he has at most limits::kMaxOpenDownloads at the same time.
   struct OpenedArtifact {
     UniqueFd file;
     std::int64_t size = 0;
+    std::shared_ptr<void> counted;  // until it goes
   };
   absl::StatusOr<OpenedArtifact> OpenArtifact(
       const v1::DownloadArtifactRequest& request, const Caller& caller);
@@ -179,7 +188,7 @@ class Engine {
     std::shared_ptr<void> attachment;
   };
   absl::StatusOr<Admission> Admit(const Request& request, const Caller& caller,
-                                  bool attach);
+                                  const IsGone& is_gone, bool attach);
   absl::StatusOr<std::optional<Admission>> Join(const Request& request,
                                                 const std::string& sha256,
                                                 const Caller& caller,
@@ -189,8 +198,12 @@ class Engine {
   // Copies what the build of that id reads into its folder, which is no
   // build's yet.
   absl::Status Stage(absl::string_view id, const AdmittedSpec& spec,
-                     const Policy& policy, const Caller& caller);
+                     const Policy& policy, const Caller& caller,
+                     const IsGone& is_gone);
   TreeCopier::Limits CopyLimits(const Policy& policy);
+  // Counts a download of the caller in until the answer goes; RATE_LIMITED.
+  absl::StatusOr<std::shared_ptr<void>> CountDownload(const std::string& caller)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
       const std::string& id, storage::v1::BuildRecord record,
       AdmittedSpec spec);
@@ -296,6 +309,8 @@ class Engine {
   // Journals of ended builds that somebody reads.
   absl::flat_hash_map<std::string, std::weak_ptr<Journal>> open_journals_
       ABSL_GUARDED_BY(mutex_);
+  // Caller -> artifacts that he has open.
+  absl::flat_hash_map<std::string, int> downloads_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer position_timer_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer keep_timer_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer sweep_timer_ ABSL_GUARDED_BY(mutex_);

@@ -85,6 +85,10 @@ struct StagingPlan {
 absl::Status StageInputs(const StagingPlan& plan, const std::string& folder,
                          BlobStore& blobs, const TreeCopier::Limits& limits);
 
+// Puts what StageInputs made on disk, so that a build which waits finds it
+// after a crash of the machine, too. NO_SPACE, INTERNAL.
+absl::Status SyncStaged(const std::string& folder);
+
 // Copies the outputs from `folder` to their places. CANCELLED, or what went
 // wrong, in words for the build's failure; outputs that were complete before
 // stay.

@@ -215,9 +215,9 @@ void Acceptor::EndUpload(const std::string& peer) {
   absl::MutexLock lock(&mutex_);
   const auto found = uploads_.find(peer);
   if (found == uploads_.end()) return;
+  // What came of it and was never read stays with the connection's own: to
+  // give it back would pay for any flood, an empty upload at a time.
   if (--found->second == 0) uploads_.erase(found);
-  // Some of it may have come, and was never read.
-  called_[peer] += limits::kUploadAheadBytes;
 }
 
 void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {

@@ -113,8 +113,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
   if (!request.ok()) return WatchReactor::Fail(request.status());
   return WatchReactor::Start(
       {.heartbeat_interval = options_.heartbeat_interval},
-      [this, request = *request, caller = *caller] {
-        return engine_->StartBuild(*request, caller);
+      [this, request = *request, caller = *caller, context] {
+        return engine_->StartBuild(
+            *request, caller, [context] { return context->IsCancelled(); });
       },
       AdmissionsOf(*caller, (*request)->spec()), streams_, options_.now);
 }
@@ -126,13 +127,15 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
       Admit(*context, Role::kBuilder, request->ByteSizeLong());
   Executor* const executor =
       caller.ok() ? AdmissionsOf(*caller, request->spec()) : requests_;
-  return Answer(context, std::move(caller), executor,
-                [this, request, response](const Caller& asker) -> absl::Status {
-                  CONTAINERBUILDER_ASSIGN_OR_RETURN(
-                      *response->mutable_build(),
-                      engine_->CreateBuild(*request, asker));
-                  return absl::OkStatus();
-                });
+  return Answer(
+      context, std::move(caller), executor,
+      [this, context, request, response](const Caller& asker) -> absl::Status {
+        CONTAINERBUILDER_ASSIGN_OR_RETURN(
+            *response->mutable_build(),
+            engine_->CreateBuild(*request, asker,
+                                 [context] { return context->IsCancelled(); }));
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
@@ -233,7 +236,7 @@ ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
            [this, peer = context->peer()] {
              options_.on_upload(peer, /*begins=*/false);
            }},
-      response, transfers_);
+      response, transfers_, options_.transfer_idle_timeout);
 }
 
 grpc::ServerWriteReactor<v1::DownloadArtifactResponse>*
@@ -247,7 +250,7 @@ ContainerBuilderService::DownloadArtifact(
       [this, request = *request, caller = *std::move(caller)] {
         return engine_->OpenArtifact(request, caller);
       },
-      request->offset(), transfers_);
+      request->offset(), transfers_, options_.transfer_idle_timeout);
 }
 
 Executor* ContainerBuilderService::AdmissionsOf(

@@ -33,6 +33,7 @@ class ContainerBuilderService final
  public:
   struct Options {
     absl::Duration heartbeat_interval = absl::Seconds(15);
+    absl::Duration transfer_idle_timeout = absl::Minutes(1);
     std::function<absl::Time()> now = absl::Now;
     std::shared_ptr<spdlog::logger> logger;
     // Told of each call that is let in: from where (as gRPC names it) and how

@@ -10,14 +10,16 @@
 
 #include "base/errors.h"
 #include "base/limits.h"
+#include "base/unique_fd.h"
 #include "rpc/grpc_status.h"
 
 namespace containerbuilder::service {
 
 DownloadReactor* DownloadReactor::Start(Begin begin, std::int64_t offset,
-                                        Executor* transfers) {
+                                        Executor* transfers,
+                                        absl::Duration idle_timeout) {
   std::shared_ptr<DownloadReactor> reactor(
-      new DownloadReactor(offset, transfers));
+      new DownloadReactor(offset, transfers, idle_timeout));
   reactor->self_ = reactor;
   transfers->Post(
       [reactor, begin = std::move(begin)] { reactor->Open(begin); });
@@ -25,11 +27,21 @@ DownloadReactor* DownloadReactor::Start(Begin begin, std::int64_t offset,
 }
 
 DownloadReactor* DownloadReactor::Fail(const absl::Status& status) {
-  std::shared_ptr<DownloadReactor> reactor(new DownloadReactor(0, nullptr));
+  std::shared_ptr<DownloadReactor> reactor(
+      new DownloadReactor(0, nullptr, absl::InfiniteDuration()));
   reactor->self_ = reactor;
   reactor->FinishWith(status);
   return reactor.get();
 }
+
+DownloadReactor::DownloadReactor(std::int64_t offset, Executor* transfers,
+                                 absl::Duration idle_timeout)
+    : transfers_(transfers),
+      turn_(transfers, idle_timeout,
+            [this, idle_timeout] {
+              EndStalled(errors::DownloadIdle(idle_timeout));
+            }),
+      offset_(offset) {}
 
 void DownloadReactor::Open(const Begin& begin) {
   absl::StatusOr<Engine::OpenedArtifact> artifact = begin();
@@ -38,6 +50,7 @@ void DownloadReactor::Open(const Begin& begin) {
     return;
   }
   artifact_ = *std::move(artifact);
+  turn_.Start(weak_from_this());
   Send();
 }
 
@@ -60,10 +73,12 @@ void DownloadReactor::Send() {
   data.resize(static_cast<std::size_t>(got));
   piece_.set_offset(offset_);
   offset_ += got;
+  turn_.Give();
   StartWrite(&piece_);
 }
 
 void DownloadReactor::OnWriteDone(bool ok) {
+  if (!turn_.TakeBack()) return;  // it was ended for being idle
   if (!ok) {
     FinishWith(absl::CancelledError());
     return;
@@ -80,7 +95,17 @@ void DownloadReactor::OnDone() {
   const std::shared_ptr<DownloadReactor> last = std::move(self_);
 }
 
+// The piece that is not read is in memory until the caller reads on, or his
+// connection ends: so long the call counts as his, and so few he may have.
+void DownloadReactor::EndStalled(const absl::Status& status) {
+  artifact_.file = UniqueFd();
+  Finish(ToGrpcStatus(status));
+}
+
 void DownloadReactor::FinishWith(const absl::Status& status) {
+  turn_.End();
+  // Now: whoever is told of the end may begin another.
+  artifact_ = Engine::OpenedArtifact();
   // OnDone may run before Finish returns: nothing after it.
   Finish(ToGrpcStatus(status));
 }

@@ -7,15 +7,18 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/executor.h"
 #include "build/engine.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "grpcpp/support/server_callback.h"
+#include "rpc/peer_turn.h"
 
 namespace containerbuilder::service {
 
 // One call of DownloadArtifact: reads a piece on an executor, and the next one
-// when it was written, as fast as the caller reads.
+// when it was written, as fast as the caller reads. A caller that does not
+// read for long is told so.
 //
 // It is kept alive by a reference of its own until OnDone, and by the work it
 // has posted.
@@ -25,9 +28,11 @@ class DownloadReactor final
  public:
   using Begin = std::function<absl::StatusOr<Engine::OpenedArtifact>()>;
 
-  // `begin` runs on `transfers`, which must outlive the call.
+  // `begin` runs on `transfers`, which must outlive the call. A caller that
+  // reads nothing for `idle_timeout` gets DOWNLOAD_IDLE.
   static DownloadReactor* Start(Begin begin, std::int64_t offset,
-                                Executor* transfers);
+                                Executor* transfers,
+                                absl::Duration idle_timeout);
   // Ends the call at once with an error.
   static DownloadReactor* Fail(const absl::Status& status);
 
@@ -36,20 +41,23 @@ class DownloadReactor final
   void OnDone() override;
 
  private:
-  DownloadReactor(std::int64_t offset, Executor* transfers)
-      : offset_(offset), transfers_(transfers) {}
+  DownloadReactor(std::int64_t offset, Executor* transfers,
+                  absl::Duration idle_timeout);
 
   void Open(const Begin& begin);
   void Send();
+  void EndStalled(const absl::Status& status);
   void FinishWith(const absl::Status& status);
-
-  // Those of the one step that is under way: a piece is read, or written.
-  std::int64_t offset_;
-  Engine::OpenedArtifact artifact_;
-  v1::DownloadArtifactResponse piece_;
 
   Executor* const transfers_;
   std::shared_ptr<DownloadReactor> self_;
+
+  // The peer's while a piece is written.
+  PeerTurn turn_;
+  // Of whoever has the turn; piece_ is gRPC's in the peer's.
+  std::int64_t offset_;
+  Engine::OpenedArtifact artifact_;
+  v1::DownloadArtifactResponse piece_;
 };
 
 }  // namespace containerbuilder::service

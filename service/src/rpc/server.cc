@@ -206,6 +206,7 @@ class Server::State {
     CONTAINERBUILDER_ASSIGN_OR_RETURN(engine_, Engine::Create(options_));
     ContainerBuilderService::Options service_options;
     service_options.heartbeat_interval = options_.heartbeat_interval;
+    service_options.transfer_idle_timeout = options_.transfer_idle_timeout;
     service_options.logger = options_.logger;
     service_options.on_call = [this](const std::string& peer,
                                      std::int64_t bytes) {

@@ -3,16 +3,16 @@
 #include <utility>
 
 #include "base/errors.h"
-#include "base/limits.h"
 #include "rpc/grpc_status.h"
 
 namespace containerbuilder::service {
 
 UploadReactor* UploadReactor::Start(Begin begin, Listener listener,
                                     v1::UploadBlobsResponse* response,
-                                    Executor* transfers) {
-  std::shared_ptr<UploadReactor> reactor(
-      new UploadReactor(std::move(listener), response, transfers));
+                                    Executor* transfers,
+                                    absl::Duration idle_timeout) {
+  std::shared_ptr<UploadReactor> reactor(new UploadReactor(
+      std::move(listener), response, transfers, idle_timeout));
   reactor->self_ = reactor;
   transfers->Post(
       [reactor, begin = std::move(begin)] { reactor->Open(begin); });
@@ -21,7 +21,7 @@ UploadReactor* UploadReactor::Start(Begin begin, Listener listener,
 
 UploadReactor* UploadReactor::Fail(const absl::Status& status) {
   std::shared_ptr<UploadReactor> reactor(
-      new UploadReactor({}, nullptr, nullptr));
+      new UploadReactor({}, nullptr, nullptr, absl::InfiniteDuration()));
   reactor->self_ = reactor;
   reactor->FinishWith(status);
   return reactor.get();
@@ -29,10 +29,13 @@ UploadReactor* UploadReactor::Fail(const absl::Status& status) {
 
 UploadReactor::UploadReactor(Listener listener,
                              v1::UploadBlobsResponse* response,
-                             Executor* transfers)
+                             Executor* transfers, absl::Duration idle_timeout)
     : listener_(std::move(listener)),
       response_(response),
-      transfers_(transfers) {}
+      transfers_(transfers),
+      turn_(transfers, idle_timeout, [this, idle_timeout] {
+        FinishWith(errors::UploadIdle(idle_timeout));
+      }) {}
 
 void UploadReactor::Open(const Begin& begin) {
   absl::StatusOr<std::unique_ptr<BlobUpload>> upload = begin();
@@ -41,77 +44,52 @@ void UploadReactor::Open(const Begin& begin) {
     return;
   }
   upload_ = *std::move(upload);
-  {
-    absl::MutexLock lock(&mutex_);
-    WatchIdle(0);
-  }
+  turn_.Start(weak_from_this());
   Read();
 }
 
 void UploadReactor::Read() {
-  {
-    absl::MutexLock lock(&mutex_);
-    state_ = State::kReading;
-    // Begins anew to count as idle: the piece before may have taken long.
-    ++turns_;
-  }
+  turn_.Give();
   StartRead(&piece_);
 }
 
 void UploadReactor::OnReadDone(bool ok) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (state_ != State::kReading) return;  // the idle timer ended it
-    state_ = State::kWorking;
-  }
+  if (!turn_.TakeBack()) return;  // it was ended for being idle
+  // At once: until it is counted, it looks like a flood.
+  if (ok) listener_.on_piece(static_cast<std::int64_t>(piece_.ByteSizeLong()));
   transfers_->Post([reactor = shared_from_this(), ok] {
     if (ok) {
       reactor->Take();
-      return;
+    } else {
+      reactor->TakeEnd();
     }
-    absl::StatusOr<v1::UploadBlobsResponse> response =
-        reactor->upload_->Finish();
-    const absl::Status status = response.status();
-    if (status.ok()) *reactor->response_ = *std::move(response);
-    reactor->FinishWith(status);
   });
 }
 
 void UploadReactor::Take() {
-  listener_.on_piece(static_cast<std::int64_t>(piece_.ByteSizeLong()));
-  const absl::Status taken = upload_->Take(piece_);
-  if (taken.ok()) {
+  const absl::StatusOr<bool> taken = upload_->Take(piece_);
+  if (!taken.ok()) {
+    FinishWith(taken.status());
+  } else if (*taken) {
     Read();
+  } else if (cancelled_) {
+    FinishWith(absl::CancelledError());
   } else {
-    FinishWith(taken);
+    // Behind what others have to do.
+    transfers_->Post([reactor = shared_from_this()] { reactor->Take(); });
   }
 }
 
-void UploadReactor::WatchIdle(std::int64_t turns) {
-  idle_ = transfers_->After(limits::kUploadIdleTimeout,
-                            [weak = weak_from_this(), turns] {
-                              if (const auto reactor = weak.lock()) {
-                                reactor->OnIdle(turns);
-                              }
-                            });
-}
-
-void UploadReactor::OnIdle(std::int64_t turns) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (state_ == State::kFinished) return;
-    // Something came since, or is being written.
-    if (turns_ != turns || state_ != State::kReading) {
-      WatchIdle(turns_);
-      return;
-    }
-    state_ = State::kWorking;
-  }
-  FinishWith(errors::UploadIdle(limits::kUploadIdleTimeout));
+void UploadReactor::TakeEnd() {
+  absl::StatusOr<v1::UploadBlobsResponse> response = upload_->Finish();
+  const absl::Status status = response.status();
+  if (status.ok()) *response_ = *std::move(response);
+  FinishWith(status);
 }
 
 void UploadReactor::OnCancel() {
   // The read that is under way fails, and what came is kept.
+  cancelled_ = true;
 }
 
 void UploadReactor::OnDone() {
@@ -120,16 +98,11 @@ void UploadReactor::OnDone() {
 }
 
 void UploadReactor::FinishWith(const absl::Status& status) {
-  Executor::Timer idle;
-  {
-    absl::MutexLock lock(&mutex_);
-    state_ = State::kFinished;
-    idle = std::move(idle_);
-  }
+  turn_.End();
   // Now: whoever is told of the end may go on with what came.
   upload_.reset();
   if (listener_.on_end != nullptr) listener_.on_end();
-  // OnDone may run before Finish returns: no lock, and nothing after it.
+  // OnDone may run before Finish returns: nothing after it.
   Finish(ToGrpcStatus(status));
 }
 

@@ -1,24 +1,26 @@
 #ifndef CONTAINERBUILDER_RPC_UPLOAD_REACTOR_H_
 #define CONTAINERBUILDER_RPC_UPLOAD_REACTOR_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "base/executor.h"
 #include "blobs/blob_upload.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "grpcpp/support/server_callback.h"
+#include "rpc/peer_turn.h"
 
 namespace containerbuilder::service {
 
 // One call of UploadBlobs: reads a piece, has it written on an executor, and
 // only then reads the next, so that a caller sends no quicker than the disk
-// takes it. A caller that sends nothing for long is told so.
+// takes it. A caller that sends nothing for long is told so. Work that takes
+// long is done in turns with other calls'.
 //
 // It is kept alive by a reference of its own until OnDone, and by the work it
 // has posted.
@@ -34,10 +36,11 @@ class UploadReactor final
   };
 
   // `begin` and what it answers run on `transfers`, which must outlive the
-  // call; `response` is gRPC's.
+  // call; `response` is gRPC's. A caller that sends nothing for `idle_timeout`
+  // gets UPLOAD_IDLE.
   static UploadReactor* Start(Begin begin, Listener listener,
                               v1::UploadBlobsResponse* response,
-                              Executor* transfers);
+                              Executor* transfers, absl::Duration idle_timeout);
   // Ends the call at once with an error.
   static UploadReactor* Fail(const absl::Status& status);
 
@@ -47,35 +50,24 @@ class UploadReactor final
 
  private:
   UploadReactor(Listener listener, v1::UploadBlobsResponse* response,
-                Executor* transfers);
-
-  // Each is left by exactly one party.
-  enum class State {
-    kWorking,   // the executor
-    kReading,   // OnReadDone, or the idle timer; piece_ is gRPC's
-    kFinished,  // nobody
-  };
+                Executor* transfers, absl::Duration idle_timeout);
 
   void Open(const Begin& begin);
-  void Take();
   void Read();
-  void OnIdle(std::int64_t turns);
-  void WatchIdle(std::int64_t turns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Take();
+  void TakeEnd();
   void FinishWith(const absl::Status& status);
 
   const Listener listener_;
   v1::UploadBlobsResponse* const response_;
   Executor* const transfers_;
   std::shared_ptr<UploadReactor> self_;
+  std::atomic<bool> cancelled_ = false;
 
-  // Of the party that may step.
+  PeerTurn turn_;
+  // Of whoever has the turn; piece_ is gRPC's in the peer's.
   v1::UploadBlobsRequest piece_;
   std::unique_ptr<BlobUpload> upload_;
-
-  absl::Mutex mutex_;
-  State state_ ABSL_GUARDED_BY(mutex_) = State::kWorking;
-  std::int64_t turns_ ABSL_GUARDED_BY(mutex_) = 0;
-  Executor::Timer idle_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace containerbuilder::service

@@ -26,6 +26,7 @@ namespace fs = std::filesystem;
 using ::containerbuilder::test_support::DigestOf;
 using ::containerbuilder::test_support::HasReason;
 using ::containerbuilder::test_support::IsOk;
+using ::containerbuilder::test_support::IsOkAndHolds;
 using ::containerbuilder::test_support::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -71,9 +72,9 @@ class BlobStoreTest : public testing::Test {
     const std::unique_ptr<BlobUpload> begun = Begin(caller);
     if (begun == nullptr) return begin_status_;
     BlobUpload& upload = *begun;
-    const absl::Status taken =
+    const absl::StatusOr<bool> taken =
         upload.Take(Piece(DigestOf(content), 0, content));
-    return taken.ok() ? upload.Finish().status() : taken;
+    return taken.ok() ? upload.Finish().status() : taken.status();
   }
 
   // Bytes that are there; all of it where the blob is not missing.
@@ -167,6 +168,53 @@ TEST_F(BlobStoreTest, GoesOnWhereAnUploadBroke) {
   EXPECT_TRUE(Has(content));
 }
 
+// Of much that is gone on with, some is hashed with each call.
+TEST_F(BlobStoreTest, HashesWhatCameEarlierInSlices) {
+  const std::string earlier(
+      static_cast<std::size_t>(2 * limits::kHashSliceBytes + 1), 'x');
+  const std::string content = earlier + "end";
+  {
+    const std::unique_ptr<BlobUpload> upload = Begin();
+    for (std::size_t at = 0; at < earlier.size();
+         at += limits::kMaxPieceBytes) {
+      ASSERT_THAT(
+          upload->Take(Piece(DigestOf(content), static_cast<std::int64_t>(at),
+                             earlier.substr(at, limits::kMaxPieceBytes))),
+          IsOkAndHolds(true));
+    }
+  }
+  const auto offset = static_cast<std::int64_t>(earlier.size());
+  {
+    // Given up in between, all of it stays.
+    const std::unique_ptr<BlobUpload> upload = Begin();
+    EXPECT_THAT(upload->Take(Piece(DigestOf(content), offset, "e")),
+                IsOkAndHolds(false));
+  }
+  EXPECT_EQ(Committed(content), offset);
+  {
+    const std::unique_ptr<BlobUpload> upload = Begin();
+    const v1::UploadBlobsRequest piece =
+        Piece(DigestOf(content), offset, "end");
+    EXPECT_THAT(upload->Take(piece), IsOkAndHolds(false));
+    EXPECT_THAT(upload->Take(piece), IsOkAndHolds(false));
+    EXPECT_THAT(upload->Take(piece), IsOkAndHolds(true));
+    EXPECT_THAT(upload->Finish(), IsOk());
+  }
+  EXPECT_TRUE(Has(content));
+}
+
+TEST_F(BlobStoreTest, AServiceThatStopsDoesNotHashOn) {
+  const std::string earlier(static_cast<std::size_t>(limits::kMaxPieceBytes),
+                            'x');
+  const v1::BlobDigest blob = DigestOf(earlier + "end");
+  ASSERT_THAT(Begin()->Take(Piece(blob, 0, earlier)), IsOk());
+  const std::unique_ptr<BlobUpload> upload = Begin();
+  store_->Close();
+  EXPECT_THAT(
+      upload->Take(Piece(blob, static_cast<std::int64_t>(earlier.size()), "e")),
+      HasReason("DRAINING"));
+}
+
 TEST_F(BlobStoreTest, BeginsAnewAtZero) {
   const std::string content = "one two three";
   {
@@ -183,9 +231,9 @@ TEST_F(BlobStoreTest, RefusesPiecesThatDoNotFit) {
   const v1::BlobDigest blob = DigestOf(content);
   const auto refusal = [&](const v1::UploadBlobsRequest& piece) {
     const std::unique_ptr<BlobUpload> upload = Begin();
-    absl::Status taken = upload->Take(Piece(blob, 0, "01234"));
+    absl::StatusOr<bool> taken = upload->Take(Piece(blob, 0, "01234"));
     if (taken.ok()) taken = upload->Take(piece);
-    return taken;
+    return taken.status();
   };
   v1::UploadBlobsRequest nameless;
   nameless.set_data("0");
@@ -303,6 +351,22 @@ TEST_F(BlobStoreTest, NeverTakesWhatIsHeld) {
   }
   EXPECT_THAT(Send("c"), IsOk());
   EXPECT_FALSE(Has("a"));
+}
+
+// As where it was damaged, and sent again while a build unpacked the old one.
+TEST_F(BlobStoreTest, AHoldOfWhatWasRemovedFreesNothingNew) {
+  limits_.max_bytes_per_caller = kBlock;
+  SetLimits();
+  ASSERT_THAT(Send("a"), IsOk());
+  auto old_hold = std::make_unique<BlobStore::Hold>(store_.get(), "me");
+  ASSERT_TRUE(old_hold->Add(Digest::Of("a"), 1));
+  old_hold->Remove(Digest::Of("a"));
+  ASSERT_THAT(Send("a"), IsOk());
+  BlobStore::Hold hold(store_.get(), "me");
+  ASSERT_TRUE(hold.Add(Digest::Of("a"), 1));
+  old_hold.reset();
+  EXPECT_THAT(Send("b"), HasReason("NO_SPACE"));
+  EXPECT_TRUE(Has("a"));
 }
 
 TEST_F(BlobStoreTest, BoundsAllCallersTogether) {

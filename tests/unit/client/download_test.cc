@@ -129,6 +129,18 @@ TEST_F(DownloadTest, GoesOnWhereItWasCutAtAnyByte) {
   }
 }
 
+TEST_F(DownloadTest, GoesOnWhereTheServiceHadItWait) {
+  const std::string content = "what the build made, byte for byte";
+  for (const absl::Status& end :
+       {ErrorWithReason(absl::StatusCode::kAborted, "DOWNLOAD_IDLE"),
+        ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                        "RATE_LIMITED")}) {
+    Serve(content, 10, end);
+    EXPECT_THAT(Download(folder_.Path("out")), IsOk()) << end;
+    EXPECT_EQ(ReadFile(folder_.Path("out")), content);
+  }
+}
+
 TEST_F(DownloadTest, ReplacesAFileOnlyByTheRightBytes) {
   folder_.WriteFile("out", "before");
   Serve("right");
