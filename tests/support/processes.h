@@ -10,7 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
@@ -46,8 +49,16 @@ inline std::vector<pid_t> ReadPids(const std::string& path) {
   return pids;
 }
 
-// Neither running nor a zombie.
-inline bool IsGone(pid_t pid) { return kill(pid, 0) != 0; }
+// Neither running nor a zombie, except one that the machine's init has not
+// waited for yet: when it does is not ours.
+inline bool IsGone(pid_t pid) {
+  if (kill(pid, 0) != 0) return true;
+  const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+  // Behind the name, which may hold anything: state and parent.
+  const std::size_t name_end = stat.rfind(')');
+  return name_end == std::string::npos ||
+         absl::StartsWith(absl::string_view(stat).substr(name_end), ") Z 1 ");
+}
 
 }  // namespace containerbuilder::test_support
 
