@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "artifact_download.h"
+#include "async_follower.h"
 #include "context_uploader.h"
 #include "resuming_event_source.h"
 #include "uploading_event_source.h"
@@ -84,14 +85,13 @@ BuildStream Client::Build(const v1::BuildRequest& request,
       }));
 }
 
-std::unique_ptr<BuildEventSource> Client::MakeBuildSource(
-    const v1::BuildRequest& request) {
-  if (resume_limit_ == absl::ZeroDuration() ||
-      request.policy().disconnect_policy() == v1::DISCONNECT_POLICY_CANCEL) {
-    return connection_->Build(request);
-  }
-  v1::BuildRequest resumable = request;
-  v1::BuildPolicy& policy = *resumable.mutable_policy();
+bool Client::Resumes(const v1::BuildRequest& request) const {
+  return resume_limit_ != absl::ZeroDuration() &&
+         request.policy().disconnect_policy() != v1::DISCONNECT_POLICY_CANCEL;
+}
+
+v1::BuildRequest Client::Resumable(v1::BuildRequest request) const {
+  v1::BuildPolicy& policy = *request.mutable_policy();
   if (policy.disconnect_policy() == v1::DISCONNECT_POLICY_UNSPECIFIED) {
     policy.set_disconnect_policy(v1::DISCONNECT_POLICY_LINGER);
     if (!policy.has_linger()) {
@@ -99,13 +99,43 @@ std::unique_ptr<BuildEventSource> Client::MakeBuildSource(
           absl::ToInt64Seconds(kDefaultLinger));
     }
   }
-  if (resumable.request_id().empty()) {
-    resumable.set_request_id(RandomRequestId(*platform_));
+  if (request.request_id().empty()) {
+    request.set_request_id(RandomRequestId(*platform_));
   }
-  const ResumeOptions options = {resume_limit_.value_or(Linger(policy)),
-                                 wait_for_ready_};
+  return request;
+}
+
+std::unique_ptr<BuildEventSource> Client::MakeBuildSource(
+    const v1::BuildRequest& request) {
+  if (!Resumes(request)) return connection_->Build(request);
+  v1::BuildRequest resumable = Resumable(request);
+  const ResumeOptions options = {
+      resume_limit_.value_or(Linger(resumable.policy())), wait_for_ready_};
   return std::make_unique<ResumingEventSource>(connection_, platform_, options,
                                                std::move(resumable));
+}
+
+AsyncBuild Client::BuildAsync(const v1::BuildRequest& request,
+                              std::shared_ptr<BuildObserver> observer) {
+  const bool resumes = Resumes(request);
+  v1::BuildRequest sent = resumes ? Resumable(request) : request;
+  const ResumeOptions options = {resume_limit_.value_or(Linger(sent.policy())),
+                                 wait_for_ready_, resumes};
+  auto follower = std::make_shared<AsyncBuild::Follower>(
+      connection_, platform_, options, std::move(sent), std::move(observer));
+  follower->Start();
+  return AsyncBuild(std::move(follower));
+}
+
+AsyncBuild Client::WatchAsync(const v1::WatchBuildRequest& request,
+                              std::shared_ptr<BuildObserver> observer) {
+  const ResumeOptions options = {resume_limit_.value_or(kDefaultLinger),
+                                 wait_for_ready_,
+                                 resume_limit_ != absl::ZeroDuration()};
+  auto follower = std::make_shared<AsyncBuild::Follower>(
+      connection_, platform_, options, request, std::move(observer));
+  follower->Start();
+  return AsyncBuild(std::move(follower));
 }
 
 BuildStream Client::Watch(absl::string_view name, std::int64_t after_sequence) {

@@ -1,6 +1,7 @@
 #ifndef CONTAINERBUILDER_CLIENT_FAILED_CONNECTION_H_
 #define CONTAINERBUILDER_CLIENT_FAILED_CONNECTION_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -48,6 +49,21 @@ class FailedConnection final : public Connection {
       absl::Duration /*wait*/) override {
     return error_;
   }
+  std::shared_ptr<BuildCall> MakeBuildCall(
+      const v1::BuildRequest& /*request*/,
+      std::shared_ptr<BuildCallReceiver> receiver) override {
+    return std::make_shared<EventCall>(error_, std::move(receiver));
+  }
+  std::shared_ptr<BuildCall> MakeWatchCall(
+      const v1::WatchBuildRequest& /*request*/,
+      std::shared_ptr<BuildCallReceiver> receiver) override {
+    return std::make_shared<EventCall>(error_, std::move(receiver));
+  }
+  void CancelBuildAsync(
+      const v1::CancelBuildRequest& /*request*/, absl::Duration /*wait*/,
+      std::function<void(const absl::Status&)> done) override {
+    done(error_);
+  }
   absl::StatusOr<v1::DeleteBuildResponse> DeleteBuild(
       const v1::DeleteBuildRequest& /*request*/) override {
     return error_;
@@ -75,6 +91,19 @@ class FailedConnection final : public Connection {
 
    private:
     const absl::Status error_;
+  };
+  class EventCall final : public BuildCall {
+   public:
+    EventCall(absl::Status error, std::shared_ptr<BuildCallReceiver> receiver)
+        : error_(std::move(error)), receiver_(std::move(receiver)) {}
+    void Start() override {
+      std::exchange(receiver_, nullptr)->OnDone(error_, /*reached=*/false);
+    }
+    void Cancel() override {}
+
+   private:
+    const absl::Status error_;
+    std::shared_ptr<BuildCallReceiver> receiver_;
   };
   class Upload final : public BlobUploadCall {
    public:

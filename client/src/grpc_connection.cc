@@ -1,6 +1,9 @@
+#include <grpc/support/time.h>
+#include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "channel_pool.h"
 #include "containerbuilder/client/client.h"
 #include "containerbuilder/errors/v1/error_details.pb.h"
 #include "containerbuilder/v1/container_builder.grpc.pb.h"
@@ -50,6 +54,13 @@ void AddToken(const std::string& token, grpc::ClientContext& context) {
 }
 
 using Stub = v1::ContainerBuilder::Stub;
+using Link = std::shared_ptr<const ChannelPool::Link>;
+
+// A channel that could not connect stays in this state until it can; one that
+// lost its connection is idle.
+bool NobodyListens(const ChannelPool::Link& link) {
+  return link.channel->GetState(false) == GRPC_CHANNEL_TRANSIENT_FAILURE;
+}
 
 // One call of Build or WatchBuild.
 template <typename Request, typename Response>
@@ -58,13 +69,9 @@ class GrpcBuildEventSource final : public BuildEventSource {
   using Method = std::unique_ptr<grpc::ClientReader<Response>> (Stub::*)(
       grpc::ClientContext*, const Request&);
 
-  GrpcBuildEventSource(std::shared_ptr<grpc::Channel> channel,
-                       std::shared_ptr<Stub> stub, Method method,
-                       Request request, const std::string& token)
-      : channel_(std::move(channel)),
-        stub_(std::move(stub)),
-        method_(method),
-        request_(std::move(request)) {
+  GrpcBuildEventSource(Link link, Method method, Request request,
+                       const std::string& token)
+      : link_(std::move(link)), method_(method), request_(std::move(request)) {
     AddToken(token, context_);
   }
 
@@ -80,7 +87,9 @@ class GrpcBuildEventSource final : public BuildEventSource {
   std::optional<v1::BuildEvent> Next() override {
     // Opening the call blocks until there is a connection, so it is done here
     // and not in the constructor: Cancel must be able to end that too.
-    if (reader_ == nullptr) reader_ = ((*stub_).*method_)(&context_, request_);
+    if (reader_ == nullptr) {
+      reader_ = (*link_->stub.*method_)(&context_, request_);
+    }
     Response response;
     if (status_.has_value() || !reader_->Read(&response)) return std::nullopt;
     any_response_ = true;
@@ -90,10 +99,7 @@ class GrpcBuildEventSource final : public BuildEventSource {
   absl::Status Finish() override {
     if (!status_.has_value()) {
       status_ = ToStatus(reader_->Finish());
-      // A channel that could not connect stays in this state until it can; one
-      // that lost its connection is idle.
-      reached_ = any_response_ ||
-                 channel_->GetState(false) != GRPC_CHANNEL_TRANSIENT_FAILURE;
+      reached_ = any_response_ || !NobodyListens(*link_);
     }
     return *status_;
   }
@@ -103,8 +109,7 @@ class GrpcBuildEventSource final : public BuildEventSource {
   bool Reached() override { return reached_; }
 
  private:
-  const std::shared_ptr<grpc::Channel> channel_;
-  const std::shared_ptr<Stub> stub_;
+  const Link link_;
   const Method method_;
   const Request request_;
   grpc::ClientContext context_;
@@ -114,10 +119,75 @@ class GrpcBuildEventSource final : public BuildEventSource {
   std::optional<absl::Status> status_;
 };
 
+// Lets it go on a thread that is none of those for callbacks: where the last
+// channel of a process goes, gRPC 1.51 waits for those to end.
+void ReleaseElsewhere(std::shared_ptr<void> object) {
+  auto alarm = std::make_shared<grpc::Alarm>();
+  alarm->Set(
+      gpr_now(GPR_CLOCK_MONOTONIC),
+      [alarm = alarm, object = std::move(object)](bool /*expired*/) mutable {
+        object.reset();
+        alarm.reset();
+      });
+}
+
+// One call of Build or WatchBuild by callbacks. It keeps itself while it runs.
+template <typename Request, typename Response>
+class GrpcBuildCall final
+    : public BuildCall,
+      public std::enable_shared_from_this<GrpcBuildCall<Request, Response>>,
+      private grpc::ClientReadReactor<Response> {
+ public:
+  using Method = void (Stub::async::*)(grpc::ClientContext*, const Request*,
+                                       grpc::ClientReadReactor<Response>*);
+
+  GrpcBuildCall(Link link, Method method, Request request,
+                const std::string& token,
+                std::shared_ptr<BuildCallReceiver> receiver)
+      : link_(std::move(link)),
+        method_(method),
+        request_(std::move(request)),
+        receiver_(std::move(receiver)) {
+    AddToken(token, context_);
+  }
+
+  void Start() override {
+    self_ = this->shared_from_this();
+    (link_->stub->async()->*method_)(&context_, &request_, this);
+    this->StartRead(&response_);
+    this->StartCall();
+  }
+
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    any_response_ = true;
+    receiver_->OnEvent(std::move(*response_.mutable_event()));
+    this->StartRead(&response_);
+  }
+
+  void OnDone(const grpc::Status& status) override {
+    const bool reached = any_response_ || !NobodyListens(*link_);
+    receiver_->OnDone(ToStatus(status), reached);
+    ReleaseElsewhere(std::move(self_));
+  }
+
+  const Link link_;
+  const Method method_;
+  const Request request_;
+  const std::shared_ptr<BuildCallReceiver> receiver_;
+  std::shared_ptr<GrpcBuildCall> self_;
+  grpc::ClientContext context_;
+  Response response_;
+  bool any_response_ = false;
+};
+
 class GrpcBlobUploadCall final : public BlobUploadCall {
  public:
-  GrpcBlobUploadCall(std::shared_ptr<Stub> stub, const std::string& token)
-      : stub_(std::move(stub)) {
+  GrpcBlobUploadCall(Link link, const std::string& token)
+      : link_(std::move(link)) {
     AddToken(token, context_);
   }
 
@@ -146,10 +216,11 @@ class GrpcBlobUploadCall final : public BlobUploadCall {
  private:
   // Blocks until there is a connection, which Cancel must be able to end.
   void Open() {
-    if (writer_ == nullptr) writer_ = stub_->UploadBlobs(&context_, &response_);
+    if (writer_ != nullptr) return;
+    writer_ = link_->stub->UploadBlobs(&context_, &response_);
   }
 
-  const std::shared_ptr<Stub> stub_;
+  const Link link_;
   grpc::ClientContext context_;
   v1::UploadBlobsResponse response_;
   std::unique_ptr<grpc::ClientWriter<v1::UploadBlobsRequest>> writer_;
@@ -158,10 +229,9 @@ class GrpcBlobUploadCall final : public BlobUploadCall {
 
 class GrpcArtifactCall final : public ArtifactCall {
  public:
-  GrpcArtifactCall(std::shared_ptr<Stub> stub,
-                   v1::DownloadArtifactRequest request,
+  GrpcArtifactCall(Link link, v1::DownloadArtifactRequest request,
                    const std::string& token)
-      : stub_(std::move(stub)), request_(std::move(request)) {
+      : link_(std::move(link)), request_(std::move(request)) {
     AddToken(token, context_);
   }
 
@@ -176,7 +246,7 @@ class GrpcArtifactCall final : public ArtifactCall {
 
   std::optional<v1::DownloadArtifactResponse> Next() override {
     if (reader_ == nullptr) {
-      reader_ = stub_->DownloadArtifact(&context_, request_);
+      reader_ = link_->stub->DownloadArtifact(&context_, request_);
     }
     v1::DownloadArtifactResponse piece;
     if (!reader_->Read(&piece)) return std::nullopt;
@@ -191,7 +261,7 @@ class GrpcArtifactCall final : public ArtifactCall {
   void Cancel() override { context_.TryCancel(); }
 
  private:
-  const std::shared_ptr<Stub> stub_;
+  const Link link_;
   const v1::DownloadArtifactRequest request_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReader<v1::DownloadArtifactResponse>> reader_;
@@ -227,9 +297,12 @@ class GrpcConnection final : public Connection {
     if (options.tls.has_value() && !options.tls->server_name.empty()) {
       arguments.SetSslTargetNameOverride(options.tls->server_name);
     }
-    channel_ =
-        grpc::CreateCustomChannel(options.address, credentials, arguments);
-    stub_ = v1::ContainerBuilder::NewStub(channel_);
+    // A connection of its own.
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    pool_ = std::make_shared<ChannelPool>(
+        [address = options.address, credentials, arguments] {
+          return grpc::CreateCustomChannel(address, credentials, arguments);
+        });
   }
 
   absl::StatusOr<v1::HealthResponse> Health(
@@ -273,6 +346,44 @@ class GrpcConnection final : public Connection {
     return Call(&Stub::CancelBuild, request, {.wait_once_reached = wait});
   }
 
+  std::shared_ptr<BuildCall> MakeBuildCall(
+      const v1::BuildRequest& request,
+      std::shared_ptr<BuildCallReceiver> receiver) override {
+    return MakeCall<v1::BuildRequest, v1::BuildResponse>(
+        &Stub::async::Build, request, std::move(receiver));
+  }
+
+  std::shared_ptr<BuildCall> MakeWatchCall(
+      const v1::WatchBuildRequest& request,
+      std::shared_ptr<BuildCallReceiver> receiver) override {
+    return MakeCall<v1::WatchBuildRequest, v1::WatchBuildResponse>(
+        &Stub::async::WatchBuild, request, std::move(receiver));
+  }
+
+  void CancelBuildAsync(
+      const v1::CancelBuildRequest& request, absl::Duration wait,
+      std::function<void(const absl::Status&)> done) override {
+    struct Call {
+      std::shared_ptr<ChannelPool> pool;
+      std::function<void(const absl::Status&)> done;
+      grpc::ClientContext context;
+      v1::CancelBuildRequest request;
+      v1::CancelBuildResponse response;
+    };
+    const auto call = std::make_shared<Call>();
+    call->pool = pool_;
+    call->done = std::move(done);
+    AddToken(token_, call->context);
+    call->context.set_deadline(absl::ToChronoTime(absl::Now() + wait));
+    call->request = request;
+    pool_->main().stub->async()->CancelBuild(
+        &call->context, &call->request, &call->response,
+        [call = call](const grpc::Status& status) mutable {
+          call->done(ToStatus(status));
+          ReleaseElsewhere(std::move(call));
+        });
+  }
+
   absl::StatusOr<v1::DeleteBuildResponse> DeleteBuild(
       const v1::DeleteBuildRequest& request) override {
     return Call(&Stub::DeleteBuild, request, {.may_repeat = false});
@@ -284,12 +395,13 @@ class GrpcConnection final : public Connection {
   }
 
   std::unique_ptr<BlobUploadCall> UploadBlobs() override {
-    return std::make_unique<GrpcBlobUploadCall>(stub_, token_);
+    return std::make_unique<GrpcBlobUploadCall>(pool_->ForStream(), token_);
   }
 
   std::unique_ptr<ArtifactCall> DownloadArtifact(
       const v1::DownloadArtifactRequest& request) override {
-    return std::make_unique<GrpcArtifactCall>(stub_, request, token_);
+    return std::make_unique<GrpcArtifactCall>(pool_->ForStream(), request,
+                                              token_);
   }
 
  private:
@@ -313,13 +425,11 @@ class GrpcConnection final : public Connection {
       }
       Response response;
       const grpc::Status status =
-          ((*stub_).*method)(&context, request, &response);
+          (*pool_->main().stub.*method)(&context, request, &response);
       if (status.ok()) return response;
       const absl::Status error = ToStatus(status);
-      const bool nobody_listens =
-          channel_->GetState(false) == GRPC_CHANNEL_TRANSIENT_FAILURE;
       if (!options.may_repeat || !IsWorthRetrying(error) ||
-          (is_first && !wait_for_ready_ && nobody_listens) ||
+          (is_first && !wait_for_ready_ && NobodyListens(pool_->main())) ||
           !retry.Wait(error, never)) {
         return error;
       }
@@ -332,15 +442,22 @@ class GrpcConnection final : public Connection {
           grpc::ClientContext*, const Request&),
       const Request& request) {
     return std::make_unique<GrpcBuildEventSource<Request, Response>>(
-        channel_, stub_, method, request, token_);
+        pool_->ForStream(), method, request, token_);
+  }
+
+  template <typename Request, typename Response>
+  std::shared_ptr<BuildCall> MakeCall(
+      typename GrpcBuildCall<Request, Response>::Method method,
+      const Request& request, std::shared_ptr<BuildCallReceiver> receiver) {
+    return std::make_shared<GrpcBuildCall<Request, Response>>(
+        pool_->ForStream(), method, request, token_, std::move(receiver));
   }
 
   const absl::Duration timeout_;
   const std::string token_;
   const bool wait_for_ready_;
   const std::shared_ptr<Platform> platform_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::shared_ptr<Stub> stub_;
+  std::shared_ptr<ChannelPool> pool_;
 };
 
 }  // namespace

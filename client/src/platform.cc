@@ -1,12 +1,31 @@
 #include "containerbuilder/client/platform.h"
 
+#include <grpc/support/time.h>
+#include <grpcpp/alarm.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 namespace containerbuilder::client {
 namespace {
+
+// Of gRPC, whose threads it uses.
+class AlarmTimer final : public Timer {
+ public:
+  AlarmTimer(absl::Duration duration, std::function<void()> then) {
+    alarm_.Set(
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                     gpr_time_from_nanos(absl::ToInt64Nanoseconds(duration),
+                                         GPR_TIMESPAN)),
+        [then = std::move(then)](bool /*expired*/) { then(); });
+  }
+  void Hasten() override { alarm_.Cancel(); }
+
+ private:
+  grpc::Alarm alarm_;
+};
 
 class ThisMachine final : public Platform {
  public:
@@ -17,6 +36,11 @@ class ThisMachine final : public Platform {
   void Wait(absl::Duration duration,
             const absl::Notification& interrupt) override {
     interrupt.WaitForNotificationWithTimeout(duration);
+  }
+
+  std::unique_ptr<Timer> After(absl::Duration duration,
+                               std::function<void()> then) override {
+    return std::make_unique<AlarmTimer>(duration, std::move(then));
   }
 
   std::uint64_t Random() override {

@@ -13,16 +13,9 @@
 #include "containerbuilder/client/client.h"
 #include "containerbuilder/client/platform.h"
 #include "containerbuilder/v1/container_builder.pb.h"
-#include "retry.h"
+#include "resume_state.h"
 
 namespace containerbuilder::client {
-
-struct ResumeOptions {
-  // Of trying without getting an event.
-  absl::Duration limit;
-  // Also where the first try finds no service.
-  bool wait_for_ready;
-};
 
 // The events of one build over as many calls as it takes; Client::Build and
 // Client::Watch tell the rules.
@@ -48,40 +41,24 @@ class ResumingEventSource final : public BuildEventSource {
   // be none.
   std::optional<absl::Status> OpenCall();
   void CloseCall();
-  // Takes note of an event; an error where it does not follow the last one.
   absl::Status Take(const v1::BuildEvent& event);
   // Waits until it is time for another call; answers what the events end
   // with, where there is to be none.
   std::optional<absl::Status> WaitToResume(absl::Status end_of_call);
-  bool IsResumable(const absl::Status& end_of_call) const;
-  // Whether there is a build for Cancel to stop. With mutex_ held.
-  bool HasBuildToCancel() const {
-    return build_.has_value() && !watch_.name().empty();
-  }
   // With mutex_ held.
   void StartCancelBuild();
   void CancelBuild(const v1::CancelBuildRequest& request);
 
   const std::shared_ptr<Connection> connection_;
   const std::shared_ptr<Platform> platform_;
-  const ResumeOptions options_;
-  const std::optional<v1::BuildRequest> build_;
+  const absl::Duration limit_;
 
-  // The reading thread's own.
-  bool is_first_call_ = true;
-  bool joined_ = false;     // something came, if only a heartbeat
-  bool any_event_ = false;  // with a sequence
-  bool finished_ = false;
-  std::optional<Retry> retry_;  // since the connection was lost
-  std::optional<absl::Status> end_;
+  std::optional<absl::Status> end_;  // the reading thread's own
 
   std::mutex mutex_;
   // Written by the reading thread with mutex_ held, and so read by it without.
   std::unique_ptr<BuildEventSource> source_;
-  v1::WatchBuildRequest watch_;  // of the next call; no name: not known yet
-  // With mutex_ held.
-  bool cancelled_ = false;
-  std::optional<absl::Status> cancel_error_;
+  ResumeState state_;  // guarded by mutex_
 
   absl::Notification cancel_requested_;
   absl::Notification cancel_done_;  // or of no use any more

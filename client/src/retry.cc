@@ -54,17 +54,23 @@ absl::Duration Retry::Elapsed() const {
   return absl::FromChrono(platform_.Now() - start_);
 }
 
-bool Retry::Wait(const absl::Status& error,
-                 const absl::Notification& interrupt) {
-  absl::Duration delay = NextDelay();
+std::optional<absl::Duration> Retry::NextDelay(const absl::Status& error) {
+  absl::Duration delay = NextBackoff();
   const auto info = GetErrorInfo(error);
   if (info) delay = std::max(delay, info->retry_delay);
-  if (Elapsed() + delay > limit_) return false;
-  platform_.Wait(delay, interrupt);
+  if (Elapsed() + delay > limit_) return std::nullopt;
+  return delay;
+}
+
+bool Retry::Wait(const absl::Status& error,
+                 const absl::Notification& interrupt) {
+  const std::optional<absl::Duration> delay = NextDelay(error);
+  if (!delay.has_value()) return false;
+  platform_.Wait(*delay, interrupt);
   return true;
 }
 
-absl::Duration Retry::NextDelay() {
+absl::Duration Retry::NextBackoff() {
   constexpr auto kRandomRange =
       static_cast<double>(std::numeric_limits<std::uint64_t>::max());
   const double left_out =

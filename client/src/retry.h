@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_CLIENT_RETRY_H_
 
 #include <chrono>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
@@ -37,13 +38,16 @@ class Retry {
   // Since construction.
   absl::Duration Elapsed() const;
 
-  // Waits before the next try, at least as long as the error's RetryInfo asks,
-  // or until `interrupt` is notified. False, without waiting, where the limit
-  // would be over by then.
+  // How long to wait before the next try, at least as long as the error's
+  // RetryInfo asks; nothing where the limit would be over by then.
+  std::optional<absl::Duration> NextDelay(const absl::Status& error);
+
+  // Waits for that long, or until `interrupt` is notified. False, without
+  // waiting, where there is to be no next try.
   bool Wait(const absl::Status& error, const absl::Notification& interrupt);
 
  private:
-  absl::Duration NextDelay();
+  absl::Duration NextBackoff();
 
   Platform& platform_;
   const absl::Duration limit_;

@@ -51,12 +51,12 @@ class Client:
         self.files = Path(f"/proc/{self.process.pid}/root{folder}")
 
     def build(self, *arguments, address=f"{SERVER}:{PORT}", cwd="", **options):
-        command = f'cd "{self.folder}/{cwd}" && exec "$@"'
-        return run(
-            *("nsenter", "--target", str(self.process.pid), "--mount", "--net", "sh", "-c", command, "sh"),
-            *(self.program, f"--address={address}", "build", *arguments),
-            **options,
-        )
+        return self.run(self.program, f"--address={address}", "build", *arguments, cwd=cwd, **options)
+
+    def run(self, *command, cwd="", **options):
+        there = f'cd "{self.folder}/{cwd}" && exec "$@"'
+        enter = ("nsenter", "--target", str(self.process.pid), "--mount", "--net", "sh", "-c", there, "sh")
+        return run(*enter, *command, **options)
 
     def close(self):
         self.process.stdin.close()

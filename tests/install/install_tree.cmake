@@ -20,6 +20,7 @@ foreach(file
     lib/systemd/system/container-builder.service
     share/doc/containerbuilder/LICENSE
     share/doc/containerbuilder/README.md
+    share/doc/containerbuilder/client/VERSIONING.md
     share/doc/containerbuilder/client/examples/cpp/build_image.cc
     share/doc/containerbuilder/service/THREAT_MODEL.md
     share/man/man8/container-builderd.8)

@@ -1,13 +1,10 @@
 """grpcurl and grpc-health-probe, which learn what they need from the service: as operators use them."""
 
-import base64
 import json
 import os
 import subprocess
 
 import pytest
-from google.protobuf import any_pb2
-from google.rpc import error_details_pb2
 from peers import Authority, new_token, token_line
 
 SERVICE = "containerbuilder.v1.ContainerBuilder"
@@ -79,28 +76,58 @@ def test_grpcurl_calls_with_json(target):
     assert json.loads(health.stdout)["nerdctl_version"] == "1.7.7"
 
 
+def test_grpcurl_knows_the_standard_health_service(target):
+    described = target.grpcurl("describe", "grpc.health.v1.Health")
+    assert described.returncode == 0, described
+    for rpc in (
+        "Check ( .grpc.health.v1.HealthCheckRequest ) returns ( .grpc.health.v1.HealthCheckResponse )",
+        "Watch ( .grpc.health.v1.HealthCheckRequest ) returns ( stream .grpc.health.v1.HealthCheckResponse )",
+    ):
+        assert f"rpc {rpc};" in described.stdout
+    assert target.grpcurl("list", "grpc.health.v1.Health").stdout.split() == [
+        "grpc.health.v1.Health.Check",
+        "grpc.health.v1.Health.Watch",
+    ]
+    for service in ("", SERVICE):
+        answer = target.grpcurl("grpc.health.v1.Health/Check", data=json.dumps({"service": service}))
+        assert answer.returncode == 0, answer
+        assert json.loads(answer.stdout) == {"status": "SERVING"}
+    assert target.grpcurl("grpc.health.v1.Health/Check", data='{"service": "other"}').returncode == 64 + 5
+
+
 def test_grpcurl_shows_the_details_of_an_error(target):
     answer = target.grpcurl(f"{SERVICE}/Build", data='{"spec": {"options": {"context_path": "/etc"}}}')
     # 64 and the code.
     assert answer.returncode == 64 + 7, answer
-    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    for detail in details_of(answer):
-        detail.Unpack(info) or detail.Unpack(bad_request)
-    assert (info.domain, info.reason) == ("containerbuilder.v1", "PATH_NOT_ALLOWED")
-    assert bad_request.field_violations[0].field == "spec.options.context_path"
+    details = details_of(answer)
+    info = details["ErrorInfo"]
+    assert (info["domain"], info["reason"]) == ("containerbuilder.v1", "PATH_NOT_ALLOWED")
+    assert info["metadata"]["setting"] == "--read_roots"
+    (violation,) = details["BadRequest"]["field_violations"]
+    assert violation["field"] == "spec.options.context_path" and violation["description"]
+    answer = target.grpcurl(f"{SERVICE}/GetBuild", data='{"name": "builds/none"}')
+    assert answer.returncode == 64 + 5, answer
+    assert details_of(answer)["ResourceInfo"]["resource_type"] == "containerbuilder.v1/Build"
 
 
-def details_of(answer) -> list[any_pb2.Any]:
-    """grpcurl shows the bytes of messages that are not the service's own."""
+@pytest.mark.parametrize(
+    "name", ["ErrorInfo", "BadRequest", "PreconditionFailure", "QuotaFailure", "RetryInfo", "ResourceInfo"]
+)
+def test_grpcurl_describes_the_details(target, name):
+    described = target.grpcurl("describe", f"google.rpc.{name}")
+    assert described.returncode == 0 and f"message {name} " in described.stdout, described
+
+
+def details_of(answer) -> dict:
+    """By the message's name in google.rpc."""
     details = json.loads(answer.stderr)["details"]
-    return [any_pb2.Any(type_url=d["@type"], value=base64.b64decode(d["@value"])) for d in details]
+    return {detail["@type"].removeprefix("type.googleapis.com/google.rpc."): detail for detail in details}
 
 
 def test_grpcurl_with_a_wrong_token(target):
     answer = target.grpcurl(f"{SERVICE}/Health", token=new_token())
     assert answer.returncode == 64 + 16, answer
-    info = error_details_pb2.ErrorInfo()
-    assert any(detail.Unpack(info) for detail in details_of(answer)) and info.reason == "TOKEN_INVALID"
+    assert details_of(answer)["ErrorInfo"]["reason"] == "TOKEN_INVALID"
 
 
 # --- grpc-health-probe -----------------------------------------------------------------------------------------------

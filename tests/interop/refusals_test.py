@@ -1,6 +1,5 @@
 """What Build refuses before anything is started, as a stranger's client reads it: code, ErrorInfo, BadRequest."""
 
-import base64
 import os
 import re
 import shutil
@@ -457,9 +456,13 @@ def test_grpcurl_as_a_stranger(world, operators):
         )  # fmt: skip
         code = "".join(word.title() for word in attack.code.split("_"))
         answer = result.stderr.decode()
-        # It does not know google.rpc's messages, and shows them in base64.
-        details = b"".join(base64.b64decode(text) for text in re.findall(r'"@value": "([^"]*)"', answer))
-        if f"Code: {code}" not in answer or attack.reason.encode() not in details:
+        told = dict(re.findall(r'"(reason|setting)": +"([^"]*)"', answer))
+        fields = re.findall(r'"field": +"([^"]*)"', answer)
+        if (
+            f"Code: {code}" not in answer
+            or (told.get("reason"), told.get("setting", "")) != (attack.reason, attack.setting)
+            or (attack.where and not any(field.startswith(attack.where) for field in fields))
+        ):
             wrong.append((attack.id, result))
         if attack.files:
             world.tidy()

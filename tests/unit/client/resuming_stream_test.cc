@@ -8,33 +8,37 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "containerbuilder/client/client.h"
 #include "containerbuilder/client_mocks/mock_connection.h"
-#include "containerbuilder/errors/v1/error_details.pb.h"
 #include "support/status_matchers.h"
-#include "unit/client/fake_platform.h"
 #include "unit/client/fake_service.h"
+#include "unit/client/resuming_fixture.h"
 
 namespace containerbuilder::client {
 namespace {
 
 using client_mocks::FakeBuildEventSource;
 using client_mocks::MockConnection;
-using test_support::FakePlatform;
+using test_support::EventAt;
 using test_support::FinishedEvent;
+using test_support::HangingSource;
+using test_support::Heartbeat;
 using test_support::IsOk;
+using test_support::kEvents;
+using test_support::Lost;
 using test_support::OutputEvent;
 using test_support::StatusIs;
+using test_support::UnreachedSource;
+using test_support::WithReason;
+using test_support::WithRetryDelay;
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
@@ -46,79 +50,6 @@ using ::testing::MatchesRegex;
 using ::testing::NiceMock;
 using ::testing::Not;
 using ::testing::SizeIs;
-
-constexpr int kEvents = 6;
-
-v1::BuildEvent EventAt(int sequence) {
-  v1::BuildEvent event;
-  if (sequence == 1) {
-    event.mutable_queued()->set_position(1);
-  } else if (sequence == 2) {
-    event.mutable_started();
-  } else if (sequence < kEvents) {
-    event = OutputEvent(v1::BuildOutput::STREAM_STDOUT, absl::StrCat(sequence));
-  } else {
-    event = FinishedEvent(v1::Build::STATE_SUCCEEDED);
-  }
-  event.set_sequence(sequence);
-  return event;
-}
-
-v1::BuildEvent Heartbeat() {
-  v1::BuildEvent event;
-  event.mutable_heartbeat();
-  return event;
-}
-
-absl::Status WithReason(absl::StatusCode code, const std::string& reason) {
-  errors::v1::ErrorInfo info;
-  info.set_reason(reason);
-  info.set_domain("containerbuilder.v1");
-  absl::Status status(code, reason);
-  status.SetPayload("type.googleapis.com/google.rpc.ErrorInfo",
-                    absl::Cord(info.SerializeAsString()));
-  return status;
-}
-
-absl::Status WithRetryDelay(absl::Status status, int seconds) {
-  errors::v1::RetryInfo retry;
-  retry.mutable_retry_delay()->set_seconds(seconds);
-  status.SetPayload("type.googleapis.com/google.rpc.RetryInfo",
-                    absl::Cord(retry.SerializeAsString()));
-  return status;
-}
-
-absl::Status Lost() { return absl::UnavailableError("Socket closed"); }
-
-// Gives its events and then nothing, until it is cancelled.
-class HangingSource final : public BuildEventSource {
- public:
-  explicit HangingSource(std::deque<v1::BuildEvent> events)
-      : events_(std::move(events)) {}
-
-  std::optional<v1::BuildEvent> Next() override {
-    if (auto event = events_.Next()) return event;
-    cancelled_.WaitForNotification();
-    return std::nullopt;
-  }
-  absl::Status Finish() override { return absl::CancelledError("cancelled"); }
-  void Cancel() override {
-    if (!cancelled_.HasBeenNotified()) cancelled_.Notify();
-  }
-
- private:
-  FakeBuildEventSource events_;
-  absl::Notification cancelled_;
-};
-
-// A call that did not get to the service.
-class UnreachedSource final : public BuildEventSource {
- public:
-  std::optional<v1::BuildEvent> Next() override { return std::nullopt; }
-  absl::Status Finish() override { return Lost(); }
-  void Cancel() override {}
-  bool Reached() override { return false; }
-};
 
 // Cancels the stream while its first event is waited for.
 class CancelledSource final : public BuildEventSource {
@@ -142,59 +73,8 @@ class CancelledSource final : public BuildEventSource {
   bool cancelled_ = false;
 };
 
-// One build whose calls break as the test plans it.
-class ResumingStreamTest : public testing::Test {
+class ResumingStreamTest : public test_support::ResumingTest {
  protected:
-  // One call: how far it gets and how it ends. Calls that are not planned get
-  // all events and end OK.
-  struct Call {
-    int last_event = kEvents;
-    absl::Status end = absl::OkStatus();
-  };
-
-  ResumingStreamTest() {
-    ON_CALL(*connection_, Build)
-        .WillByDefault([this](const v1::BuildRequest& request) {
-          build_requests_.push_back(request);
-          return NextCall("build", 0);
-        });
-    ON_CALL(*connection_, WatchBuild)
-        .WillByDefault([this](const v1::WatchBuildRequest& request) {
-          EXPECT_EQ(request.name(), "builds/1");
-          return NextCall(absl::StrCat("watch ", request.after_sequence()),
-                          static_cast<int>(request.after_sequence()));
-        });
-  }
-
-  std::unique_ptr<BuildEventSource> NextCall(const std::string& what,
-                                             int after) {
-    calls_.push_back(what);
-    if (!sources_.empty()) {
-      std::unique_ptr<BuildEventSource> source = std::move(sources_.front());
-      sources_.pop_front();
-      if (source != nullptr) return source;
-    }
-    Call call;
-    if (!plan_.empty()) {
-      call = plan_.front();
-      plan_.pop_front();
-    } else if (all_calls_) {
-      call = *all_calls_;
-    }
-    std::deque<v1::BuildEvent> events;
-    for (int sequence = after + 1; sequence <= call.last_event; ++sequence) {
-      events.push_back(EventAt(sequence));
-      events.push_back(Heartbeat());
-    }
-    return std::make_unique<FakeBuildEventSource>(std::move(events), call.end,
-                                                  after);
-  }
-
-  Client MakeClient(ClientOptions options = {}) const {
-    options.platform = platform_;
-    return Client(connection_, options);
-  }
-
   // Reads to the end; heartbeats are left out.
   std::vector<absl::StatusOr<v1::BuildEvent>> Read(BuildStream&& stream) {
     return Read(stream);
@@ -224,22 +104,6 @@ class ResumingStreamTest : public testing::Test {
     const auto elements = Read(stream);
     return elements.empty() ? absl::OkStatus() : elements.back().status();
   }
-
-  absl::Duration Waited() const {
-    const auto waits = platform_->waits();
-    return std::accumulate(waits.begin(), waits.end(), absl::ZeroDuration());
-  }
-
-  const std::shared_ptr<NiceMock<MockConnection>> connection_ =
-      std::make_shared<NiceMock<MockConnection>>();
-  const std::shared_ptr<FakePlatform> platform_ =
-      std::make_shared<FakePlatform>();
-  std::deque<Call> plan_;
-  std::optional<Call> all_calls_;  // what is not planned
-  // In place of what is planned; null: as planned.
-  std::deque<std::unique_ptr<BuildEventSource>> sources_;
-  std::vector<std::string> calls_;
-  std::vector<v1::BuildRequest> build_requests_;
 };
 
 TEST_F(ResumingStreamTest, AsksForWhatResumingNeeds) {

@@ -12,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "containerbuilder/client/async_build.h"
+#include "containerbuilder/client/build_call.h"
 #include "containerbuilder/client/build_list.h"
 #include "containerbuilder/client/build_stream.h"
 #include "containerbuilder/client/client_options.h"
@@ -44,6 +46,18 @@ class Connection {
   // Waits for the build's end for at most `wait`.
   virtual absl::StatusOr<v1::CancelBuildResponse> CancelBuild(
       const v1::CancelBuildRequest& request, absl::Duration wait) = 0;
+  // Of BuildAsync and WatchAsync: the same calls without a thread. One of Build
+  // or WatchBuild, to be started by the caller.
+  virtual std::shared_ptr<BuildCall> MakeBuildCall(
+      const v1::BuildRequest& request,
+      std::shared_ptr<BuildCallReceiver> receiver) = 0;
+  virtual std::shared_ptr<BuildCall> MakeWatchCall(
+      const v1::WatchBuildRequest& request,
+      std::shared_ptr<BuildCallReceiver> receiver) = 0;
+  // Calls `done` once with how one try of CancelBuild ended, within `wait`.
+  virtual void CancelBuildAsync(
+      const v1::CancelBuildRequest& request, absl::Duration wait,
+      std::function<void(const absl::Status&)> done) = 0;
   virtual absl::StatusOr<v1::DeleteBuildResponse> DeleteBuild(
       const v1::DeleteBuildRequest& request) = 0;
   virtual absl::StatusOr<v1::FindMissingBlobsResponse> FindMissingBlobs(
@@ -124,6 +138,14 @@ class Client {
   BuildStream Watch(absl::string_view name, std::int64_t after_sequence = 0);
   BuildStream Watch(const v1::WatchBuildRequest& request);
 
+  // As Build and Watch, but the observer is told of the events, and no thread
+  // waits for them: for programs that follow many builds at once. A context is
+  // uploaded before, by UploadContext. The client need not outlive it.
+  AsyncBuild BuildAsync(const v1::BuildRequest& request,
+                        std::shared_ptr<BuildObserver> observer);
+  AsyncBuild WatchAsync(const v1::WatchBuildRequest& request,
+                        std::shared_ptr<BuildObserver> observer);
+
   // Starts a build and leaves it to the service, which runs it to its end
   // unless the request's disconnect policy says otherwise. Set `request_id`,
   // so that the call can be repeated when its answer got lost.
@@ -181,6 +203,9 @@ class Client {
   absl::Status DeleteBuild(absl::string_view name);
 
  private:
+  bool Resumes(const v1::BuildRequest& request) const;
+  // With all that it has to ask for, to be able to.
+  v1::BuildRequest Resumable(v1::BuildRequest request) const;
   std::unique_ptr<BuildEventSource> MakeBuildSource(
       const v1::BuildRequest& request);
   absl::Duration TransferLimit() const;

@@ -3,12 +3,21 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
 namespace containerbuilder::client {
+
+// Something to be done later. Destroying it hastens it, too.
+class Timer {
+ public:
+  virtual ~Timer() = default;
+  // Has it done now. From any thread; harmless once it was done.
+  virtual void Hasten() = 0;
+};
 
 // What the library takes from the machine: time, waiting and chance. Replace
 // it to test a program's retries without waiting for them. Thread-safe.
@@ -20,6 +29,10 @@ class Platform {
   // Blocks for that long, or until `interrupt` is notified.
   virtual void Wait(absl::Duration duration,
                     const absl::Notification& interrupt) = 0;
+  // Calls `then` once, after that long or when the timer is hastened, on
+  // another thread and never from within this call.
+  virtual std::unique_ptr<Timer> After(absl::Duration duration,
+                                       std::function<void()> then) = 0;
   // Random bits that cannot be guessed.
   virtual std::uint64_t Random() = 0;
 };

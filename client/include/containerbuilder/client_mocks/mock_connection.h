@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "containerbuilder/client/build_call.h"
 #include "containerbuilder/client/build_stream.h"
 #include "containerbuilder/client/client.h"
 #include "containerbuilder/client/transfer_calls.h"
@@ -24,6 +25,10 @@
 // For tests of programs that use the client library, without a server.
 namespace containerbuilder::client_mocks {
 
+// Stands in for a service: Client(std::make_shared<MockConnection>()). A call
+// that answers once and was not expected answers UNKNOWN; streams that are to
+// be made must be expected, with a fake such as those below. To have retries
+// take no time, give Client a Platform of your own.
 class MockConnection : public client::Connection {
  public:
   MOCK_METHOD(absl::StatusOr<v1::HealthResponse>, Health,
@@ -42,6 +47,18 @@ class MockConnection : public client::Connection {
               (const v1::ListBuildsRequest& request), (override));
   MOCK_METHOD(absl::StatusOr<v1::CancelBuildResponse>, CancelBuild,
               (const v1::CancelBuildRequest& request, absl::Duration wait),
+              (override));
+  MOCK_METHOD(std::shared_ptr<client::BuildCall>, MakeBuildCall,
+              (const v1::BuildRequest& request,
+               std::shared_ptr<client::BuildCallReceiver> receiver),
+              (override));
+  MOCK_METHOD(std::shared_ptr<client::BuildCall>, MakeWatchCall,
+              (const v1::WatchBuildRequest& request,
+               std::shared_ptr<client::BuildCallReceiver> receiver),
+              (override));
+  MOCK_METHOD(void, CancelBuildAsync,
+              (const v1::CancelBuildRequest& request, absl::Duration wait,
+               std::function<void(const absl::Status&)> done),
               (override));
   MOCK_METHOD(absl::StatusOr<v1::DeleteBuildResponse>, DeleteBuild,
               (const v1::DeleteBuildRequest& request), (override));
@@ -93,6 +110,29 @@ class FakeBuildEventSource : public client::BuildEventSource {
   std::deque<v1::BuildEvent> events_;
   absl::Status end_;
   std::int64_t sequence_;
+};
+
+// The same without a thread: plays what a source does from within Start.
+class FakeBuildCall : public client::BuildCall {
+ public:
+  FakeBuildCall(std::unique_ptr<client::BuildEventSource> source,
+                std::shared_ptr<client::BuildCallReceiver> receiver)
+      : source_(std::move(source)), receiver_(std::move(receiver)) {}
+
+  void Start() override {
+    while (std::optional<v1::BuildEvent> event = source_->Next()) {
+      receiver_->OnEvent(*std::move(event));
+    }
+    const absl::Status end = source_->Finish();
+    // Which may hold this.
+    const auto receiver = std::exchange(receiver_, nullptr);
+    receiver->OnDone(end, end.ok() || source_->Reached());
+  }
+  void Cancel() override { source_->Cancel(); }
+
+ private:
+  const std::unique_ptr<client::BuildEventSource> source_;
+  std::shared_ptr<client::BuildCallReceiver> receiver_;
 };
 
 // Takes pieces as long as `take` answers true, and ends as told. For one

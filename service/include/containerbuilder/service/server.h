@@ -14,6 +14,9 @@ namespace containerbuilder::service {
 // A ContainerBuilder service inside this process: the RPCs of the contract,
 // grpc.health.v1 and reflection on each address. It changes nothing of the
 // process's own settings: signals, umask and the like are the program's.
+// Reflection describes what is linked into the program: for grpcurl to know
+// grpc.health.v1 and google.rpc's error details, that must be their generated
+// code, too.
 //
 // Thread-safe.
 class Server {
