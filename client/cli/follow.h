@@ -3,7 +3,6 @@
 
 #include <functional>
 
-#include "absl/status/status.h"
 #include "containerbuilder/client/build_stream.h"
 #include "containerbuilder/client/client_options.h"
 #include "containerbuilder/v1/container_builder.pb.h"
@@ -23,8 +22,9 @@ struct FollowOptions {
   const InterruptWatch* interrupts = nullptr;
   // What is on the terminal already; null: nothing.
   StatusLine* status_line = nullptr;
-  // What is still to be done when the build has succeeded; null: nothing.
-  std::function<absl::Status(const v1::Build& build)> then = nullptr;
+  // What is still to be done when the build has succeeded, and answers the exit
+  // code; null: nothing.
+  std::function<int(const v1::Build& build)> then = nullptr;
 };
 
 // Prints what happens until the build's end; answers the exit code.
