@@ -48,7 +48,7 @@ done
 COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 compopt() { :; }  # no completion goes on
 $(complete -p container-builder | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
-printf '%s\\n' "${COMPREPLY[@]}"
+((${#COMPREPLY[@]} == 0)) || printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 FISH = 'container-builder completion fish | source; complete -C "$argv[1]"'
