@@ -102,6 +102,16 @@ containerbuilder_install_pkg_config(service
 install(TARGETS container-builder container-builderd)
 install(FILES ${PROJECT_BINARY_DIR}/service/container-builderd.8
   DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+set(pages ${PROJECT_BINARY_DIR}/client/pages)
+install(FILES ${pages}/container-builder.1
+  DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+# Where each shell looks for them.
+install(FILES ${pages}/container-builder
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES ${pages}/_container-builder
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+install(FILES ${pages}/container-builder.fish
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 # Not CMAKE_INSTALL_LIBDIR: systemd looks in lib on every machine.
 install(FILES service/systemd/container-builder.service
   DESTINATION lib/systemd/system)

@@ -1,5 +1,4 @@
 #include <google/protobuf/util/time_util.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <limits>
@@ -21,6 +20,8 @@
 #include "follow.h"
 #include "format.h"
 #include "interrupt.h"
+#include "leftovers.h"
+#include "progress.h"
 #include "status_line.h"
 #include "terminal.h"
 #include "values.h"
@@ -28,10 +29,8 @@
 namespace containerbuilder::cli {
 namespace {
 
-constexpr char kHelp[] =
-    R"(Usage: container-builder [--address=ADDRESS] build [flags] PATH
-
-Builds an image from the Dockerfile in PATH with the service's nerdctl, and
+constexpr char kText[] =
+    R"(Builds an image from the Dockerfile in PATH with the service's nerdctl, and
 prints what nerdctl prints. Flags are nerdctl's own, and some of the service's;
 paths in them and the values of `--build-arg NAME` are taken from where this
 command runs.
@@ -46,20 +45,21 @@ be `-`, a tar archive on standard input, and the Dockerfile `-f -`.
 Where the connection is lost, the build goes on and is joined again, with
 nothing lost or repeated. Ctrl-C stops the build and waits for its end; a
 second one leaves at once.
+)";
 
-Examples:
-  container-builder build -t app:dev .
+constexpr char kExamples[] =
+    R"(  container-builder build -t app:dev .
   container-builder build -f docker/Dockerfile --build-arg VERSION=1.2 .
   container-builder build --output type=local,dest=out --no-cache .
   git archive HEAD | container-builder build -t app:dev -
   container-builder watch $(container-builder build --detach -t app:dev .)
+)";
 
-Exit code: nerdctl's own, 128 + n when signal n ended it; 2 wrong usage;
+constexpr char kExitCodes[] =
+    R"(nerdctl's own, 128 + n when signal n ended it; 2 wrong usage;
 65 cancelled by others; 68 timed out; 72 too much output or no space;
 78 interrupted by the service; 64 + the gRPC code when the service refused;
 130 Ctrl-C; 143 SIGTERM.
-
-The service's flags:
 )";
 
 // None is named as a flag of nerdctl, or as one of buildx that nerdctl may
@@ -68,11 +68,12 @@ constexpr Flag kOwnFlags[] = {
     OwnFlag(Flag::Kind::kList, "build-annotation", '\0',
             "A note on the build, to list by (KEY=VALUE)"),
     OwnFlag(Flag::Kind::kText, "context-mode", '\0',
-            "auto (default), path: PATH is the service's, or upload"),
+            "auto (default), path: PATH is the service's, or upload",
+            ContextModes),
     OwnFlag(Flag::Kind::kSwitch, "detach", '\0',
             "Print the build's name and leave it to run"),
     OwnFlag(Flag::Kind::kText, "format", '\0',
-            "raw (default), or json: an event per line"),
+            "raw (default), or json: an event per line", RawOrJson),
     kHelpFlag,
     OwnFlag(Flag::Kind::kText, "linger", '\0',
             "How long it goes on with no connection (60s)"),
@@ -119,36 +120,12 @@ absl::Status SetPolicy(const CommandLine& line, v1::BuildPolicy& policy) {
   return absl::OkStatus();
 }
 
-// nerdctl has no terminal there, so `tty` is `plain`; `quiet`, which it does
-// not know, is `--quiet`.
-absl::Status SettleProgress(CommandLine& line) {
-  const auto progress = ValueOf(line, "progress");
-  if (!progress || *progress == "auto" || *progress == "plain" ||
-      *progress == "rawjson") {
-    return absl::OkStatus();
-  }
-  if (*progress != "tty" && *progress != "quiet") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--progress is auto, plain, quiet, rawjson or tty, not \"",
-                     *progress, "\""));
-  }
-  std::erase_if(line.flags, [](const GivenFlag& given) {
-    return given.flag.name == "progress";
-  });
-  if (*progress == "quiet") {
-    line.flags.push_back({*FindNerdctlBuildFlag("quiet"), "true"});
-    return absl::OkStatus();
-  }
-  PrintMessage("warning: --progress=tty is not there yet; printing plain");
-  line.flags.push_back({*FindNerdctlBuildFlag("progress"), "plain"});
-  return absl::OkStatus();
-}
-
 // BuildRequest and CreateBuildRequest have the same fields. This is all of them
 // but `spec`.
 template <typename Request>
-absl::StatusOr<Request> MakeRequest(const CommandLine& line) {
-  absl::Status status = CheckBuildInput(line);
+absl::StatusOr<Request> MakeRequest(const CommandLine& line,
+                                    const client::ClientOptions& options) {
+  absl::Status status = CheckBuildInput(line, options);
   if (!status.ok()) return status;
   v1::BuildPolicy policy;
   status = SetPolicy(line, policy);
@@ -160,29 +137,6 @@ absl::StatusOr<Request> MakeRequest(const CommandLine& line) {
   status = AddPairs(line, "build-annotation", *request.mutable_annotations());
   if (!status.ok()) return status;
   return request;
-}
-
-// Shows how far an upload is, ten times a second.
-client::UploadOptions ShowUpload(StatusLine& status_line,
-                                 std::stop_token stop) {
-  client::UploadOptions options = {.stop = std::move(stop)};
-  if (!status_line.is_shown()) return options;
-  options.progress = [&status_line, next = absl::InfinitePast()](
-                         const client::ContextProgress& progress) mutable {
-    if (progress.bytes == progress.total_bytes) {
-      status_line.Clear();
-      return;
-    }
-    const absl::Time now = absl::Now();
-    if (now < next) return;
-    next = now + absl::Milliseconds(100);
-    constexpr std::int64_t kMebibyte = 1024 * 1024;
-    status_line.Show(absl::StrCat("uploading, ", progress.bytes / kMebibyte,
-                                  " of ", progress.total_bytes / kMebibyte,
-                                  " MiB, ", progress.files, " of ",
-                                  progress.total_files, " files"));
-  };
-  return options;
 }
 
 // Whether a build that was refused may be asked for again: without the logins
@@ -205,114 +159,184 @@ bool DropLogins(const absl::Status& refusal, v1::BuildSpec& spec) {
   return true;
 }
 
-int Refused(const absl::Status& status, int signal,
-            const client::ClientOptions& options) {
-  if (signal != 0) return SignalExitCode(signal);
+int Refused(const absl::Status& status, const client::ClientOptions& options) {
   PrintError(status, options);
   return ExitCode(status.code());
 }
 
-int Build(v1::BuildRequest request, const CommandLine& line, bool json,
-          const client::ClientOptions& options) {
-  // Before the client, whose threads must not get these signals.
-  const InterruptSignals signals;
-  client::Client client(options);
-  std::stop_source stop;
-  std::optional<BuildInput> input;
-  {
-    const InterruptWatch interrupts(signals,
-                                    [&stop](int) { stop.request_stop(); });
-    auto read = ReadBuildInput(line, SurroundingsHere(), client, options,
-                               stop.get_token());
-    if (!read.ok()) return Refused(read.status(), interrupts.signal(), options);
-    if (interrupts.signal() != 0) return SignalExitCode(interrupts.signal());
-    input = *std::move(read);
-  }
-  *request.mutable_spec() = input->spec;
-  StatusLine status_line;
-  while (true) {
-    client::BuildStream stream =
-        input->context == nullptr
-            ? client.Build(request)
-            : client.Build(request, input->context,
-                           ShowUpload(status_line, stop.get_token()));
-    const InterruptWatch interrupts(signals, [&](int) {
-      stop.request_stop();
-      stream.Cancel();
-    });
-    bool again = false;
-    const int code = Follow(
-        stream,
-        {.client = options,
-         .json = json,
-         .interrupts = &interrupts,
-         .status_line = &status_line,
-         .refused =
-             [&](const absl::Status& refusal) {
-               return again = DropLogins(refusal, *request.mutable_spec());
-             },
-         .then =
-             [&](const v1::Build& build) {
-               return input->places.Fetch(client, build, stop.get_token());
-             }});
-    if (!again) return code;
-  }
-}
+// A build from this process: what it reads here, and how it is interrupted.
+class BuildRun {
+ public:
+  BuildRun(const CommandLine& line, bool json,
+           const client::ClientOptions& options)
+      : line_(line), json_(json), options_(options), client_(options) {}
 
-int Detach(v1::CreateBuildRequest request, const CommandLine& line, bool json,
-           const client::ClientOptions& options) {
-  client::Client client(options);
-  const auto input =
-      ReadBuildInput(line, SurroundingsHere(), client, options, {});
-  if (!input.ok()) return Refused(input.status(), 0, options);
-  if (!input->places.empty()) {
-    return WrongUsage(
-        "what --output and --iidfile make comes back to who waits for it: not "
-        "with --detach",
-        "build");
+  int Follow(v1::BuildRequest request) {
+    if (const auto exit_code = ReadInput()) return *exit_code;
+    *request.mutable_spec() = input_.spec;
+    while (true) {
+      client::BuildStream stream =
+          input_.context == nullptr
+              ? client_.Build(request)
+              : client_.Build(request, input_.context, ShowUpload());
+      const InterruptWatch interrupts(
+          signals_,
+          [&](int) {
+            stop_.request_stop();
+            stream.Cancel();
+          },
+          [this] { Leave(); });
+      bool again = false;
+      const int code = cli::Follow(
+          stream, {.client = options_,
+                   .json = json_,
+                   .interrupts = &interrupts,
+                   .status_line = &status_line_,
+                   .refused =
+                       [&](const absl::Status& refusal) {
+                         return again = DropLogins(refusal,
+                                                   *request.mutable_spec());
+                       },
+                   .then =
+                       [&](const v1::Build& build) {
+                         return Fetch(build, interrupts);
+                       }});
+      if (!again) return code;
+    }
   }
-  *request.mutable_spec() = input->spec;
-  StatusLine status_line;
-  const auto create = [&] {
-    return input->context == nullptr
-               ? client.CreateBuild(request)
-               : client.CreateBuild(request, *input->context,
-                                    ShowUpload(status_line, {}));
-  };
-  auto build = create();
-  if (!build.ok() && DropLogins(build.status(), *request.mutable_spec())) {
-    build = create();
+
+  int Detach(v1::CreateBuildRequest request) {
+    if (const auto exit_code = ReadInput()) return *exit_code;
+    *request.mutable_spec() = input_.spec;
+    const InterruptWatch interrupts(
+        signals_, [this](int) { stop_.request_stop(); }, [this] { Leave(); });
+    const auto create = [&] {
+      return input_.context == nullptr
+                 ? client_.CreateBuild(request)
+                 : client_.CreateBuild(request, *input_.context, ShowUpload());
+    };
+    auto build = create();
+    if (!build.ok() && DropLogins(build.status(), *request.mutable_spec())) {
+      build = create();
+    }
+    if (interrupts.signal() != 0) {
+      // Whoever interrupts this never learns of it.
+      if (build.ok()) (void)client_.CancelBuild(build->name());
+      return SignalExitCode(interrupts.signal());
+    }
+    if (!build.ok()) return Refused(build.status(), options_);
+    return PrintResult(json_ ? JsonLine(*build)
+                             : absl::StrCat(build->name(), "\n"));
   }
-  if (!build.ok()) return Refused(build.status(), 0, options);
-  const std::error_code error =
-      Write(STDOUT_FILENO,
-            json ? JsonLine(*build) : absl::StrCat(build->name(), "\n"));
-  return error ? WriteFailed(error) : kSucceeded;
+
+ private:
+  // Answers the exit code where there is nothing to send.
+  std::optional<int> ReadInput() {
+    const InterruptWatch interrupts(
+        signals_, [this](int) { stop_.request_stop(); }, [this] { Leave(); });
+    const Surroundings surroundings = SurroundingsHere();
+    const auto in_place =
+        IsUsedInPlace(line_, surroundings, client_, options_, leftovers_);
+    if (interrupts.signal() != 0) return SignalExitCode(interrupts.signal());
+    if (!in_place.ok()) return Refused(in_place.status(), options_);
+    if (!*in_place) {
+      const absl::Status status = CheckUpload(line_);
+      if (!status.ok()) return WrongUsage(status.message(), "build");
+    }
+    auto input = *in_place ? ReadInPlace(line_, surroundings, stop_.get_token())
+                           : ReadUpload(line_, surroundings, leftovers_,
+                                        stop_.get_token());
+    if (interrupts.signal() != 0) return SignalExitCode(interrupts.signal());
+    if (!input.ok()) return Refused(input.status(), options_);
+    input_ = *std::move(input);
+    return std::nullopt;
+  }
+
+  // Shows how far an upload is, ten times a second.
+  client::UploadOptions ShowUpload() {
+    client::UploadOptions options = {.stop = stop_.get_token()};
+    if (!status_line_.is_shown()) return options;
+    options.progress = [this, next = absl::InfinitePast()](
+                           const client::ContextProgress& progress) mutable {
+      if (progress.bytes == progress.total_bytes) {
+        status_line_.Clear();
+        return;
+      }
+      const absl::Time now = absl::Now();
+      if (now < next) return;
+      next = now + absl::Milliseconds(100);
+      constexpr std::int64_t kMebibyte = 1024 * 1024;
+      status_line_.Show(absl::StrCat("uploading, ", progress.bytes / kMebibyte,
+                                     " of ", progress.total_bytes / kMebibyte,
+                                     " MiB, ", progress.files, " of ",
+                                     progress.total_files, " files"));
+    };
+    return options;
+  }
+
+  // Brings here what the build made; answers the exit code.
+  int Fetch(const v1::Build& build, const InterruptWatch& interrupts) {
+    std::error_code write_failed;
+    const absl::Status status =
+        input_.places.Fetch(client_, build, stop_.get_token(), write_failed);
+    if (status.ok()) return kSucceeded;
+    if (interrupts.signal() != 0) return SignalExitCode(interrupts.signal());
+    if (write_failed) return WriteFailed(write_failed);
+    PrintMessage(absl::StrCat("the build succeeded, but: ", status.message()));
+    return ExitCode(status.code());
+  }
+
+  void Leave() {
+    // What fills a folder ends by this.
+    stop_.request_stop();
+    leftovers_.RemoveForGood();
+  }
+
+  const CommandLine& line_;
+  const bool json_;
+  const client::ClientOptions& options_;
+  // Before the client, whose threads must not get these signals.
+  const InterruptSignals signals_;
+  client::Client client_;
+  std::stop_source stop_;
+  Leftovers leftovers_;
+  BuildInput input_;
+  StatusLine status_line_;
+};
+
+constexpr FlagGroup kGroups[] = {
+    {"The service's flags", kOwnFlags},
+    {"nerdctl's flags", kNerdctlFlags},
+};
+
+int Run(const client::ClientOptions& options, const CommandLine& given) {
+  CommandLine line = given;
+  const auto json = IsJson(line, "raw");
+  if (!json.ok()) return WrongUsage(json.status().message(), "build");
+  const absl::Status progress = SettleProgress(SurroundingsHere(), line);
+  if (!progress.ok()) return WrongUsage(progress.message(), "build");
+  if (IsOn(line, "detach")) {
+    auto request = MakeRequest<v1::CreateBuildRequest>(line, options);
+    if (!request.ok()) return WrongUsage(request.status().message(), "build");
+    return BuildRun(line, *json, options).Detach(*std::move(request));
+  }
+  auto request = MakeRequest<v1::BuildRequest>(line, options);
+  if (!request.ok()) return WrongUsage(request.status().message(), "build");
+  return BuildRun(line, *json, options).Follow(*std::move(request));
 }
 
 }  // namespace
 
-int RunBuild(const client::ClientOptions& options,
-             std::span<const std::string> arguments) {
-  auto line = SplitBuildCommandLine(arguments, kOwnFlags);
-  if (!line.ok()) return WrongUsage(line.status().message(), "build");
-  if (IsOn(*line, "help")) {
-    return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kOwnFlags),
-                                  "\nnerdctl's flags:\n",
-                                  FlagsHelp(kNerdctlBuildFlags)));
-  }
-  const auto json = IsJson(*line, "raw");
-  if (!json.ok()) return WrongUsage(json.status().message(), "build");
-  const absl::Status progress = SettleProgress(*line);
-  if (!progress.ok()) return WrongUsage(progress.message(), "build");
-  if (IsOn(*line, "detach")) {
-    auto request = MakeRequest<v1::CreateBuildRequest>(*line);
-    if (!request.ok()) return WrongUsage(request.status().message(), "build");
-    return Detach(*std::move(request), *line, *json, options);
-  }
-  auto request = MakeRequest<v1::BuildRequest>(*line);
-  if (!request.ok()) return WrongUsage(request.status().message(), "build");
-  return Build(*std::move(request), *line, *json, options);
-}
+constexpr Command kBuildCommand = {
+    .name = "build",
+    .summary = "Build an image; takes the flags of `nerdctl build`",
+    .synopsis = "[flags] PATH",
+    .argument = Command::Argument::kContext,
+    .text = kText,
+    .examples = kExamples,
+    .exit_codes = kExitCodes,
+    .flags = kGroups,
+    .run = Run,
+};
 
 }  // namespace containerbuilder::cli

@@ -39,13 +39,6 @@ v1::OptionValue* MutableValue(std::string_view name,
 
 }  // namespace
 
-absl::StatusOr<CommandLine> SplitBuildCommandLine(
-    std::span<const std::string> arguments, std::span<const Flag> own) {
-  std::vector<Flag> known(kNerdctlBuildFlags.begin(), kNerdctlBuildFlags.end());
-  known.insert(known.end(), own.begin(), own.end());
-  return SplitCommandLine(arguments, known);
-}
-
 absl::StatusOr<std::string> ContextOf(const CommandLine& line) {
   const std::vector<std::string>& arguments = line.arguments;
   if (arguments.empty()) return UsageError("context needs to be specified");

@@ -1,27 +1,42 @@
 #ifndef CONTAINERBUILDER_CLI_BUILD_FLAGS_H_
 #define CONTAINERBUILDER_CLI_BUILD_FLAGS_H_
 
-#include <functional>
+#include <array>
+#include <cstddef>
 #include <optional>
-#include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "command_line.h"
+#include "containerbuilder/nerdctl_build_flags.h"
 #include "containerbuilder/v1/container_builder.pb.h"
+#include "progress.h"
+#include "surroundings.h"
 
 namespace containerbuilder::cli {
 
-// SplitCommandLine with nerdctl's flags, and `own` as further ones.
-absl::StatusOr<CommandLine> SplitBuildCommandLine(
-    std::span<const std::string> arguments, std::span<const Flag> own);
-
-// What nerdctl would find around it if it ran where the caller is.
-struct Surroundings {
-  std::string folder;
-  std::function<std::optional<std::string>(const std::string& name)>
-      environment;
-};
+// nerdctl's flags, in its order.
+inline constexpr auto kNerdctlFlags = [] {
+  std::array<Flag, kNerdctlBuildFlags.size()> flags;
+  for (std::size_t i = 0; i < flags.size(); ++i) {
+    Flag& flag = flags[i] = {kNerdctlBuildFlags[i]};
+    if (flag.name == "allow") {
+      flag.choices = [] {
+        return std::vector<std::string>{"network.host", "security.insecure"};
+      };
+    } else if (flag.name == "network") {
+      flag.choices = [] {
+        return std::vector<std::string>{"default", "none", "host"};
+      };
+    } else if (flag.name == "progress") {
+      flag.help =
+          "Type of progress output (auto, plain, quiet, rawjson; tty is plain)";
+      flag.choices = ProgressModes;
+    }
+  }
+  return flags;
+}();
 
 // What the service needs to run the same build elsewhere: absolute paths, and
 // `--build-arg NAME` with its value. Flags that nerdctl does not know are left

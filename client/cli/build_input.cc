@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -9,10 +10,13 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "archive_unpack.h"
+#include "build_flags.h"
 #include "csv.h"
 #include "docker_config.h"
 #include "dockerfile.h"
+#include "local_files.h"
 #include "local_paths.h"
 #include "same_folder.h"
 #include "secret_values.h"
@@ -56,8 +60,8 @@ bool IsFolder(const std::string& path) {
   return std::filesystem::is_directory(path, ignored);
 }
 
-// Flags that name files of this machine and cannot be sent.
-absl::Status CheckForUpload(const Flag& flag, const std::string& value) {
+// A flag that names files of this machine that cannot be sent, or is wrong.
+absl::Status CheckFlag(const Flag& flag, const std::string& value) {
   const std::string name(flag.name);
   if (name == "ssh") {
     return NotWithUpload(name, "agents and keys stay on this machine");
@@ -70,7 +74,7 @@ absl::Status CheckForUpload(const Flag& flag, const std::string& value) {
   if (name == "build-context" && IsFolderContext(value)) {
     return NotWithUpload(name, "only images, targets and URLs can be named");
   }
-  return absl::OkStatus();
+  return name == "secret" ? CheckSecret(value) : absl::OkStatus();
 }
 
 // Passes SOURCE_DATE_EPOCH on, as nerdctl does with its own.
@@ -84,8 +88,11 @@ void SetEnvironment(const Surroundings& surroundings, v1::BuildSpec& spec) {
 class UploadReader {
  public:
   UploadReader(const CommandLine& line, const Surroundings& surroundings,
-               const std::stop_token& stop)
-      : line_(line), surroundings_(surroundings), stop_(stop) {}
+               Leftovers& leftovers, const std::stop_token& stop)
+      : line_(line),
+        surroundings_(surroundings),
+        leftovers_(leftovers),
+        stop_(stop) {}
 
   absl::StatusOr<BuildInput> Read() {
     absl::Status status = ReadFlags();
@@ -104,20 +111,16 @@ class UploadReader {
       if (FindNerdctlBuildFlag(flag.name) == nullptr || flag.name == "file") {
         continue;
       }
-      absl::Status status = CheckForUpload(flag, given);
-      if (!status.ok()) return status;
       std::optional<std::string> value = given;
       if (flag.name == "secret") {
-        status = AddSecret(given, surroundings_, input_.spec);
+        absl::Status status = AddSecret(given, surroundings_, input_.spec);
         if (!status.ok()) return status;
         continue;
       }
       if (flag.name == "build-arg") {
         value = ResolveBuildArg(given, surroundings_);
-      } else if (flag.name == "output") {
-        value = input_.places.SetOutput(surroundings_.folder, given);
-      } else if (flag.name == "iidfile") {
-        input_.places.SetImageIdFile(MakeAbsolute(surroundings_.folder, given));
+      } else {
+        value = input_.places.Take(flag, surroundings_.folder, given);
       }
       if (value) AddFlag(flag, *value, options);
     }
@@ -131,10 +134,11 @@ class UploadReader {
       return absl::InvalidArgumentError(
           absl::StrCat("the context \"", folder_, "\" is not a folder"));
     }
-    auto folder = TemporaryFolder::Create();
+    auto folder = MakeTemporaryFolder(leftovers_);
     if (!folder.ok()) return folder.status();
     folder_ = folder->path();
     input_.unpacked = *std::move(folder);
+    const auto held = input_.unpacked.Hold();
     absl::Status status =
         client::UnpackArchive(STDIN_FILENO, folder_,
                               {.allow_compressed = true,
@@ -176,14 +180,14 @@ class UploadReader {
 
   absl::Status ReadFiles() {
     const std::string file = ValueOf(line_, "file").value_or("");
-    const std::string& folder =
-        input_.unpacked ? folder_ : surroundings_.folder;
-    if (input_.unpacked) {
+    const bool is_unpacked = !input_.unpacked.path().empty();
+    const std::string& folder = is_unpacked ? folder_ : surroundings_.folder;
+    if (is_unpacked) {
       absl::Status status = CheckUnpacked(file);
       if (!status.ok()) return status;
     }
     auto dockerfile = file == "-"
-                          ? ReadDockerfileFromStdin()
+                          ? ReadDockerfileFromStdin(stop_)
                           : ReadDockerfile(MakeAbsolute(folder, file), folder_);
     if (!dockerfile.ok()) return dockerfile.status();
     input_.spec.set_dockerfile(dockerfile->text);
@@ -224,33 +228,84 @@ class UploadReader {
 
   const CommandLine& line_;
   const Surroundings& surroundings_;
+  Leftovers& leftovers_;
   const std::stop_token& stop_;
   BuildInput input_;
   std::string folder_;  // the context, absolute
 };
 
+}  // namespace
+
+std::vector<std::string> ContextModes() { return {"auto", "path", "upload"}; }
+
+absl::Status CheckBuildInput(const CommandLine& line,
+                             const client::ClientOptions& options) {
+  const auto context = ContextOf(line);
+  if (!context.ok()) return context.status();
+  const std::string mode = ModeOf(line);
+  const std::vector<std::string> modes = ContextModes();
+  if (std::ranges::find(modes, mode) == modes.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("--context-mode is one of ",
+                                                   absl::StrJoin(modes, ", "),
+                                                   ", not \"", mode, "\""));
+  }
+  if (*context == "-") {
+    if (mode == "path") {
+      return absl::InvalidArgumentError(
+          "a context on standard input is uploaded: it has no path");
+    }
+    if (ValueOf(line, "file") == "-") {
+      return absl::InvalidArgumentError(
+          "context and Dockerfile cannot both be on standard input");
+    }
+    return CheckUpload(line);
+  }
+  if (mode == "path" || (mode == "auto" && MaySeeSameFolder(options))) {
+    return absl::OkStatus();
+  }
+  return CheckUpload(line);
+}
+
+absl::Status CheckUpload(const CommandLine& line) {
+  OutputPlaces places;
+  for (const auto& [flag, value] : line.flags) {
+    absl::Status status = CheckFlag(flag, value);
+    if (!status.ok()) return status;
+    places.Take(flag, "/", value);
+  }
+  if (IsOn(line, "detach") && !places.empty()) {
+    return absl::InvalidArgumentError(
+        "what --output and --iidfile make comes back to who waits for it: not "
+        "with --detach");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<bool> IsUsedInPlace(const CommandLine& line,
                                    const Surroundings& surroundings,
                                    client::Client& client,
-                                   const client::ClientOptions& options) {
+                                   const client::ClientOptions& options,
+                                   Leftovers& leftovers) {
   const std::string mode = ModeOf(line);
   const std::string& context = line.arguments.front();
   if (mode != "auto" || context == "-") return mode == "path";
+  if (!MaySeeSameFolder(options)) return false;
   const std::string folder = MakeAbsolute(surroundings.folder, context);
   // The service says best what is wrong with one that is none.
-  if (options.address.starts_with("unix:") && !IsFolder(folder)) return true;
-  return SeesSameFolder(client, options, folder);
+  if (!IsFolder(folder)) return true;
+  return SeesSameFolder(client, folder, leftovers);
 }
 
 absl::StatusOr<BuildInput> ReadInPlace(const CommandLine& line,
-                                       const Surroundings& surroundings) {
+                                       const Surroundings& surroundings,
+                                       const std::stop_token& stop) {
   BuildInput input;
   CommandLine rest = line;
   if (ValueOf(line, "file") == "-") {
     std::erase_if(rest.flags, [](const GivenFlag& given) {
       return given.flag.name == "file";
     });
-    const auto dockerfile = ReadDockerfileFromStdin();
+    const auto dockerfile = ReadDockerfileFromStdin(stop);
     if (!dockerfile.ok()) return dockerfile.status();
     input.spec.set_dockerfile(dockerfile->text);
   }
@@ -261,37 +316,11 @@ absl::StatusOr<BuildInput> ReadInPlace(const CommandLine& line,
   return input;
 }
 
-}  // namespace
-
-absl::Status CheckBuildInput(const CommandLine& line) {
-  const auto context = ContextOf(line);
-  if (!context.ok()) return context.status();
-  const std::string mode = ModeOf(line);
-  if (mode != "auto" && mode != "path" && mode != "upload") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--context-mode is auto, path or upload, not \"", mode, "\""));
-  }
-  if (*context != "-") return absl::OkStatus();
-  if (mode == "path") {
-    return absl::InvalidArgumentError(
-        "a context on standard input is uploaded: it has no path");
-  }
-  if (ValueOf(line, "file") == "-") {
-    return absl::InvalidArgumentError(
-        "context and Dockerfile cannot both be on standard input");
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<BuildInput> ReadBuildInput(const CommandLine& line,
-                                          const Surroundings& surroundings,
-                                          client::Client& client,
-                                          const client::ClientOptions& options,
-                                          const std::stop_token& stop) {
-  const auto in_place = IsUsedInPlace(line, surroundings, client, options);
-  if (!in_place.ok()) return in_place.status();
-  if (*in_place) return ReadInPlace(line, surroundings);
-  return UploadReader(line, surroundings, stop).Read();
+absl::StatusOr<BuildInput> ReadUpload(const CommandLine& line,
+                                      const Surroundings& surroundings,
+                                      Leftovers& leftovers,
+                                      const std::stop_token& stop) {
+  return UploadReader(line, surroundings, leftovers, stop).Read();
 }
 
 }  // namespace containerbuilder::cli

@@ -35,8 +35,9 @@ std::optional<bool> ParseBool(std::string_view text) {
 
 class Splitter {
  public:
-  Splitter(std::span<const std::string> arguments, std::span<const Flag> known)
-      : rest_(arguments), known_(known) {}
+  Splitter(std::span<const std::string> arguments, std::span<const Flag> known,
+           Arguments place)
+      : rest_(arguments), known_(known), place_(place) {}
 
   absl::StatusOr<CommandLine> Split() {
     while (!rest_.empty()) {
@@ -44,10 +45,9 @@ class Splitter {
       absl::Status status;
       if (argument.size() < 2 || argument[0] != '-') {
         line_.arguments.push_back(argument);
+        if (place_ == Arguments::kLast) TakeTheRest();
       } else if (argument == "--") {
-        line_.arguments.insert(line_.arguments.end(), rest_.begin(),
-                               rest_.end());
-        rest_ = {};
+        TakeTheRest();
       } else if (argument[1] == '-') {
         status = TakeLong(argument);
       } else {
@@ -63,6 +63,11 @@ class Splitter {
     std::string argument = rest_.front();
     rest_ = rest_.subspan(1);
     return argument;
+  }
+
+  void TakeTheRest() {
+    line_.arguments.insert(line_.arguments.end(), rest_.begin(), rest_.end());
+    rest_ = {};
   }
 
   absl::Status TakeLong(const std::string& argument) {
@@ -146,14 +151,16 @@ class Splitter {
 
   std::span<const std::string> rest_;
   const std::span<const Flag> known_;
+  const Arguments place_;
   CommandLine line_;
 };
 
 }  // namespace
 
 absl::StatusOr<CommandLine> SplitCommandLine(
-    std::span<const std::string> arguments, std::span<const Flag> known) {
-  return Splitter(arguments, known).Split();
+    std::span<const std::string> arguments, std::span<const Flag> known,
+    Arguments place) {
+  return Splitter(arguments, known, place).Split();
 }
 
 bool IsOn(const CommandLine& line, std::string_view name) {
@@ -180,23 +187,6 @@ std::vector<std::string> ValuesOf(const CommandLine& line,
     if (given.flag.name == name) values.push_back(given.value);
   }
   return values;
-}
-
-std::string FlagsHelp(std::span<const Flag> flags) {
-  constexpr std::size_t kHelpColumn = 30;
-  std::string help;
-  for (const Flag& flag : flags) {
-    std::string line =
-        flag.shorthand == '\0'
-            ? "      "
-            : absl::StrCat("  -", std::string(1, flag.shorthand), ", ");
-    absl::StrAppend(&line, "--", std::string(flag.name));
-    if (flag.kind == Kind::kText) line += " string";
-    if (flag.kind == Kind::kList) line += " list";
-    line.resize(std::max(line.size() + 1, kHelpColumn), ' ');
-    absl::StrAppend(&help, line, std::string(flag.help), "\n");
-  }
-  return help;
 }
 
 }  // namespace containerbuilder::cli

@@ -13,12 +13,19 @@
 // How every command takes its arguments apart: as nerdctl does.
 namespace containerbuilder::cli {
 
-using Flag = NerdctlBuildFlag;
+// A flag: one of nerdctl's, or of our own.
+struct Flag : NerdctlBuildFlag {
+  using Choices = std::vector<std::string> (*)();
+  // What its value may be; null: what a list cannot say.
+  Choices choices = nullptr;
+  // The variable that it is taken from where it is not given; empty: none.
+  std::string_view variable = "";
+};
 
 // A flag of our own.
 constexpr Flag OwnFlag(Flag::Kind kind, std::string_view name, char shorthand,
-                       std::string_view help) {
-  return {name, shorthand, kind, Flag::Path::kNone, "", help};
+                       std::string_view help, Flag::Choices choices = nullptr) {
+  return {{name, shorthand, kind, Flag::Path::kNone, "", help}, choices};
 }
 inline constexpr Flag kHelpFlag =
     OwnFlag(Flag::Kind::kSwitch, "help", 'h', "Print this help");
@@ -36,10 +43,12 @@ struct CommandLine {
 
 // Takes arguments apart exactly as nerdctl does, whose parser is Go's
 // spf13/pflag: `-qf FILE`, `-tNAME`, `-t=NAME`, `--no-cache=false`, a value
-// that begins with `-`, flags after the context. CLI11 reads some of these
-// otherwise.
+// that begins with `-`, flags after the context. With `kLast` the first
+// argument ends the flags, and all that follows it are arguments.
+enum class Arguments { kAnywhere, kLast };
 absl::StatusOr<CommandLine> SplitCommandLine(
-    std::span<const std::string> arguments, std::span<const Flag> known);
+    std::span<const std::string> arguments, std::span<const Flag> known,
+    Arguments place = Arguments::kAnywhere);
 
 // Whether the switch of that name is on.
 bool IsOn(const CommandLine& line, std::string_view name);
@@ -50,9 +59,6 @@ std::optional<std::string> ValueOf(const CommandLine& line,
 // All that was given for it, in order.
 std::vector<std::string> ValuesOf(const CommandLine& line,
                                   std::string_view name);
-
-// The flags, one per line.
-std::string FlagsHelp(std::span<const Flag> flags);
 
 }  // namespace containerbuilder::cli
 

@@ -1,37 +1,33 @@
 #include "commands.h"
 
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
-#include <optional>
-#include <system_error>
-
-#include "absl/strings/str_cat.h"
-#include "exit_code.h"
-#include "terminal.h"
-
 namespace containerbuilder::cli {
+namespace {
 
-int WrongUsage(absl::string_view text, absl::string_view command) {
-  PrintMessage(text);
-  PrintMessage(absl::StrCat("see: container-builder ", command,
-                            command.empty() ? "" : " ", "--help"));
-  return kWrongUsage;
-}
+constexpr const Command* kBuild[] = {&kBuildCommand, &kArgsCommand};
+constexpr const Command* kBuilds[] = {&kWatchCommand, &kListCommand,
+                                      &kGetCommand, &kCancelCommand,
+                                      &kDeleteCommand};
+constexpr const Command* kService[] = {&kHealthCommand, &kDoctorCommand};
+constexpr const Command* kShell[] = {&kCompletionCommand};
+constexpr const Command* kHidden[] = {&kCompleteCommand, &kManCommand};
 
-int PrintHelp(std::string_view text) {
-  const std::error_code error = Write(STDOUT_FILENO, text);
-  return error ? WriteFailed(error) : kSucceeded;
-}
+constexpr CommandGroup kGroups[] = {
+    {"Build", kBuild},     {"Builds, running and ended", kBuilds},
+    {"Service", kService}, {"Shell", kShell},
+    {"", kHidden},
+};
 
-Surroundings SurroundingsHere() {
-  return {std::filesystem::current_path(),
-          [](const std::string& name) -> std::optional<std::string> {
-            const char* value = std::getenv(name.c_str());
-            if (value == nullptr) return std::nullopt;
-            return value;
-          }};
+}  // namespace
+
+std::span<const CommandGroup> CommandGroups() { return kGroups; }
+
+const Command* FindCommand(std::string_view name) {
+  for (const CommandGroup& group : kGroups) {
+    for (const Command* command : group.commands) {
+      if (command->name == name) return command;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace containerbuilder::cli

@@ -2,42 +2,35 @@
 #define CONTAINERBUILDER_CLI_COMMANDS_H_
 
 #include <span>
-#include <string>
 #include <string_view>
 
-#include "absl/strings/string_view.h"
-#include "build_flags.h"
-#include "containerbuilder/client/client_options.h"
+#include "command.h"
 
-// The commands. Each takes what follows its name on the command line and
-// answers the program's exit code.
+// Which commands there are, each in a file of its own.
 namespace containerbuilder::cli {
 
-int RunArgs(const client::ClientOptions& options,
-            std::span<const std::string> arguments);
-int RunBuild(const client::ClientOptions& options,
-             std::span<const std::string> arguments);
-int RunCancel(const client::ClientOptions& options,
-              std::span<const std::string> arguments);
-int RunDelete(const client::ClientOptions& options,
-              std::span<const std::string> arguments);
-int RunGet(const client::ClientOptions& options,
-           std::span<const std::string> arguments);
-int RunHealth(const client::ClientOptions& options,
-              std::span<const std::string> arguments);
-int RunList(const client::ClientOptions& options,
-            std::span<const std::string> arguments);
-int RunWatch(const client::ClientOptions& options,
-             std::span<const std::string> arguments);
+extern const Command kArgsCommand;
+extern const Command kBuildCommand;
+extern const Command kCancelCommand;
+extern const Command kCompleteCommand;
+extern const Command kCompletionCommand;
+extern const Command kDeleteCommand;
+extern const Command kDoctorCommand;
+extern const Command kGetCommand;
+extern const Command kHealthCommand;
+extern const Command kListCommand;
+extern const Command kManCommand;
+extern const Command kWatchCommand;
 
-// Says what is wrong and where the help is; answers kWrongUsage.
-int WrongUsage(absl::string_view text, absl::string_view command = "");
+struct CommandGroup {
+  std::string_view title;  // empty: for programs, and not shown
+  std::span<const Command* const> commands;
+};
 
-// Writes the help that was asked for; answers the exit code.
-int PrintHelp(std::string_view text);
+std::span<const CommandGroup> CommandGroups();
 
-// This process's. Throws where there is no working folder any more.
-Surroundings SurroundingsHere();
+// Null where there is none of that name.
+const Command* FindCommand(std::string_view name);
 
 }  // namespace containerbuilder::cli
 

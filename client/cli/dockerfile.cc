@@ -58,9 +58,10 @@ absl::StatusOr<Dockerfile> ReadDockerfile(const std::string& file,
   return Dockerfile{*std::move(text), *std::move(ignored)};
 }
 
-absl::StatusOr<Dockerfile> ReadDockerfileFromStdin() {
+absl::StatusOr<Dockerfile> ReadDockerfileFromStdin(
+    const std::stop_token& stop) {
   auto text = ReadDescriptor(STDIN_FILENO, "the Dockerfile on standard input",
-                             kMaxBytes);
+                             kMaxBytes, stop);
   if (!text.ok()) return text.status();
   const absl::Status status = Check(*text, "the Dockerfile on standard input");
   if (!status.ok()) return status;

@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_CLI_DOCKERFILE_H_
 
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -21,7 +22,7 @@ absl::StatusOr<Dockerfile> ReadDockerfile(const std::string& file,
                                           const std::string& context);
 
 // What standard input has.
-absl::StatusOr<Dockerfile> ReadDockerfileFromStdin();
+absl::StatusOr<Dockerfile> ReadDockerfileFromStdin(const std::stop_token& stop);
 
 }  // namespace containerbuilder::cli
 

@@ -2,9 +2,7 @@
 
 #include <unistd.h>
 
-#include "absl/strings/str_cat.h"
-#include "command_line.h"
-#include "commands.h"
+#include "command.h"
 #include "exit_code.h"
 #include "terminal.h"
 #include "values.h"
@@ -12,18 +10,11 @@
 namespace containerbuilder::cli {
 
 int ForEachBuild(
-    absl::string_view command, absl::string_view help,
-    const client::ClientOptions& options,
-    std::span<const std::string> arguments,
+    absl::string_view command, const client::ClientOptions& options,
+    const CommandLine& line,
     const std::function<absl::StatusOr<std::string>(const std::string& name)>&
         act) {
-  const std::span<const Flag> flags(&kHelpFlag, 1);
-  const auto line = SplitCommandLine(arguments, flags);
-  if (!line.ok()) return WrongUsage(line.status().message(), command);
-  if (IsOn(*line, "help")) {
-    return PrintHelp(absl::StrCat(help, FlagsHelp(flags)));
-  }
-  const auto names = NamesOf(*line);
+  const auto names = NamesOf(line);
   if (!names.ok()) return WrongUsage(names.status().message(), command);
 
   int exit_code = kSucceeded;

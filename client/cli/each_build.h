@@ -2,11 +2,11 @@
 #define CONTAINERBUILDER_CLI_EACH_BUILD_H_
 
 #include <functional>
-#include <span>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "command_line.h"
 #include "containerbuilder/client/client_options.h"
 
 namespace containerbuilder::cli {
@@ -15,9 +15,8 @@ namespace containerbuilder::cli {
 // `act` answers. An error is told and does not keep it from the others. The
 // exit code is the first error's.
 int ForEachBuild(
-    absl::string_view command, absl::string_view help,
-    const client::ClientOptions& options,
-    std::span<const std::string> arguments,
+    absl::string_view command, const client::ClientOptions& options,
+    const CommandLine& line,
     const std::function<absl::StatusOr<std::string>(const std::string& name)>&
         act);
 

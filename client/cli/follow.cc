@@ -9,7 +9,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "commands.h"
 #include "exit_code.h"
 #include "format.h"
 #include "terminal.h"
@@ -84,14 +83,7 @@ int Follow(client::BuildStream& stream, const FollowOptions& options) {
   if (build) {
     if (!SpokeForItself(*build)) PrintMessage(status.message());
     const int code = ExitCode(*build);
-    if (code != kSucceeded || !options.then) return code;
-    status = options.then(*build);
-    if (status.ok()) return code;
-    if (options.interrupts != nullptr && options.interrupts->signal() != 0) {
-      return SignalExitCode(options.interrupts->signal());
-    }
-    PrintMessage(absl::StrCat("the build succeeded, but: ", status.message()));
-    return ExitCode(status.code());
+    return code == kSucceeded && options.then ? options.then(*build) : code;
   }
   // A watch that does not follow ends well without `finished`.
   if (status.ok()) return kSucceeded;

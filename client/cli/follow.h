@@ -3,7 +3,6 @@
 
 #include <functional>
 
-#include "absl/status/status.h"
 #include "containerbuilder/client/build_stream.h"
 #include "containerbuilder/client/client_options.h"
 #include "containerbuilder/v1/container_builder.pb.h"
@@ -26,8 +25,9 @@ struct FollowOptions {
   // Told why the service refused the build, where it did; true: nothing is
   // printed about it, and the exit code means nothing. May be null.
   std::function<bool(const absl::Status& refusal)> refused = nullptr;
-  // What is still to be done when the build has succeeded; null: nothing.
-  std::function<absl::Status(const v1::Build& build)> then = nullptr;
+  // What is still to be done when the build has succeeded, and answers the exit
+  // code; null: nothing.
+  std::function<int(const v1::Build& build)> then = nullptr;
 };
 
 // Prints what happens until the build's end; answers the exit code.

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "color.h"
 
 namespace containerbuilder::cli {
 namespace {
@@ -75,8 +76,10 @@ std::string JsonLine(const google::protobuf::Message& message) {
   return json + '\n';
 }
 
-std::string BuildTable(std::span<const v1::Build> builds, absl::Time now) {
+std::string BuildTable(std::span<const v1::Build> builds, absl::Time now,
+                       bool colors) {
   constexpr std::size_t kColumns = 6;
+  constexpr std::size_t kState = 1;
   std::vector<std::array<std::string, kColumns>> rows = {
       {"NAME", "STATE", "AGE", "DURATION", "TAG", "CONTEXT"}};
   for (const v1::Build& build : builds) {
@@ -93,7 +96,7 @@ std::string BuildTable(std::span<const v1::Build> builds, absl::Time now) {
   for (const auto& row : rows) {
     std::string line;
     for (std::size_t i = 0; i < kColumns; ++i) {
-      line += row[i];
+      line += colors && i == kState ? Colored(row[i]) : row[i];
       if (i + 1 < kColumns) line.append(widths[i] + 2 - row[i].size(), ' ');
     }
     absl::StrAppend(&table, line, "\n");
@@ -101,7 +104,7 @@ std::string BuildTable(std::span<const v1::Build> builds, absl::Time now) {
   return table;
 }
 
-std::string BuildDetails(const v1::Build& build, absl::Time now) {
+std::string BuildDetails(const v1::Build& build, absl::Time now, bool colors) {
   std::string details;
   const auto add = [&details](absl::string_view name,
                               const std::string& value) {
@@ -119,7 +122,8 @@ std::string BuildDetails(const v1::Build& build, absl::Time now) {
   };
 
   add("Name", Printable(build.name()));
-  add("State", StateName(build));
+  const std::string state = StateName(build);
+  add("State", colors ? Colored(state) : state);
   add("Tag", Tags(build));
   add("Context", Context(build));
   add("Requester", Printable(build.requester()));

@@ -17,10 +17,12 @@ namespace containerbuilder::cli {
 std::string JsonLine(const google::protobuf::Message& message);
 
 // One row per build, below a heading.
-std::string BuildTable(std::span<const v1::Build> builds, absl::Time now);
+std::string BuildTable(std::span<const v1::Build> builds, absl::Time now,
+                       bool colors = false);
 
 // All that people want to know of one build, a line each.
-std::string BuildDetails(const v1::Build& build, absl::Time now);
+std::string BuildDetails(const v1::Build& build, absl::Time now,
+                         bool colors = false);
 
 // `RUNNING` of STATE_RUNNING.
 std::string StateName(const v1::Build& build);

@@ -1,7 +1,7 @@
 #include <unistd.h>
 
-#include "absl/strings/str_cat.h"
-#include "command_line.h"
+#include "absl/time/clock.h"
+#include "color.h"
 #include "commands.h"
 #include "containerbuilder/client/client.h"
 #include "exit_code.h"
@@ -12,39 +12,32 @@
 namespace containerbuilder::cli {
 namespace {
 
-constexpr char kHelp[] =
-    R"(Usage: container-builder [--address=ADDRESS] get [flags] NAME
+constexpr char kText[] =
+    R"(Tells of one build as it is now.
+)";
 
-Tells of one build as it is now.
-
-Examples:
-  container-builder get builds/01JDF3
+constexpr char kExamples[] =
+    R"(  container-builder get builds/01JDF3
   container-builder get 01JDF3 --format json | jq .failure
+)";
 
-Exit code: 64 + the gRPC code when the service refused or is gone, so 69 where
+constexpr char kExitCodes[] =
+    R"(64 + the gRPC code when the service refused or is gone, so 69 where
 there is no such build.
-
-Flags:
 )";
 
 constexpr Flag kFlags[] = {
     OwnFlag(Flag::Kind::kText, "format", '\0',
-            "table (default), or json: the build in one line"),
+            "table (default), or json: the build in one line", TableOrJson),
     kHelpFlag,
 };
 
-}  // namespace
+constexpr FlagGroup kGroups[] = {{"Flags", kFlags}};
 
-int RunGet(const client::ClientOptions& options,
-           std::span<const std::string> arguments) {
-  const auto line = SplitCommandLine(arguments, kFlags);
-  if (!line.ok()) return WrongUsage(line.status().message(), "get");
-  if (IsOn(*line, "help")) {
-    return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kFlags)));
-  }
-  const auto json = IsJson(*line, "table");
+int Run(const client::ClientOptions& options, const CommandLine& line) {
+  const auto json = IsJson(line, "table");
   if (!json.ok()) return WrongUsage(json.status().message(), "get");
-  const auto name = NameOf(*line);
+  const auto name = NameOf(line);
   if (!name.ok()) return WrongUsage(name.status().message(), "get");
 
   const auto build = client::Client(options).GetBuild(*name);
@@ -52,10 +45,23 @@ int RunGet(const client::ClientOptions& options,
     PrintError(build.status(), options);
     return ExitCode(build.status().code());
   }
-  const std::error_code error =
-      Write(STDOUT_FILENO,
-            *json ? JsonLine(*build) : BuildDetails(*build, absl::Now()));
-  return error ? WriteFailed(error) : kSucceeded;
+  return PrintResult(
+      *json ? JsonLine(*build)
+            : BuildDetails(*build, absl::Now(), HasColors(STDOUT_FILENO)));
 }
+
+}  // namespace
+
+constexpr Command kGetCommand = {
+    .name = "get",
+    .summary = "Tell of one build",
+    .synopsis = "[flags] NAME",
+    .argument = Command::Argument::kBuild,
+    .text = kText,
+    .examples = kExamples,
+    .exit_codes = kExitCodes,
+    .flags = kGroups,
+    .run = Run,
+};
 
 }  // namespace containerbuilder::cli

@@ -30,7 +30,7 @@ int Checked(int fd) {
 
 InterruptSignals::InterruptSignals() {
   sigemptyset(&set_);
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction action = {};
     sigaction(signal, nullptr, &action);
     if (action.sa_handler != SIG_IGN) sigaddset(&set_, signal);
@@ -39,8 +39,10 @@ InterruptSignals::InterruptSignals() {
 }
 
 InterruptWatch::InterruptWatch(const InterruptSignals& signals,
-                               std::function<void(int signal)> cancel)
+                               std::function<void(int signal)> cancel,
+                               std::function<void()> leave)
     : cancel_(std::move(cancel)),
+      leave_(std::move(leave)),
       signal_fd_(Checked(::signalfd(-1, &signals.set(), SFD_CLOEXEC))),
       stop_fd_(Checked(::eventfd(0, EFD_CLOEXEC))),
       thread_([this] { Watch(); }) {}
@@ -63,7 +65,11 @@ void InterruptWatch::Watch() {
       continue;
     }
     const int signal = static_cast<int>(info.ssi_signo);
-    if (signal_ != 0) ::_exit(SignalExitCode(signal));
+    // A terminal that is gone asks for nothing to be stopped.
+    if (signal_ != 0 || signal == SIGHUP) {
+      leave_();
+      ::_exit(SignalExitCode(signal));
+    }
     signal_ = signal;
     cancel_(signal);
     // A reader that is stuck must not keep the second signal from working.

@@ -8,8 +8,8 @@
 
 namespace containerbuilder::cli {
 
-// SIGINT and SIGTERM, kept from ending this process: blocked in this thread
-// and in all that it starts later, so make it before there are others. A
+// SIGINT, SIGTERM and SIGHUP, kept from ending this process: blocked in this
+// thread and in all that it starts later, so make it before there are others. A
 // signal that was ignored already, as the shell does for background jobs,
 // stays so.
 class InterruptSignals {
@@ -22,11 +22,13 @@ class InterruptSignals {
 };
 
 // While it exists the first interrupt is answered by `cancel`, which is told
-// the signal, on a thread of its own, and the second ends the process at once.
+// the signal, on a thread of its own, and the second, or SIGHUP, ends the
+// process at once, but for what `leave` does first.
 class InterruptWatch {
  public:
-  InterruptWatch(const InterruptSignals& signals,
-                 std::function<void(int signal)> cancel);
+  InterruptWatch(
+      const InterruptSignals& signals, std::function<void(int signal)> cancel,
+      std::function<void()> leave = [] {});
   ~InterruptWatch();
   InterruptWatch(const InterruptWatch&) = delete;
   InterruptWatch& operator=(const InterruptWatch&) = delete;
@@ -38,6 +40,7 @@ class InterruptWatch {
   void Watch();
 
   const std::function<void(int signal)> cancel_;
+  const std::function<void()> leave_;
   const int signal_fd_;
   const int stop_fd_;
   std::atomic<int> signal_ = 0;

@@ -6,8 +6,8 @@
 #include <limits>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "command_line.h"
+#include "absl/time/clock.h"
+#include "color.h"
 #include "commands.h"
 #include "containerbuilder/client/client.h"
 #include "exit_code.h"
@@ -20,34 +20,33 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-constexpr char kHelp[] =
-    R"(Usage: container-builder [--address=ADDRESS] list [flags]
-
-Lists builds, newest first: those that pass every filter that is given.
+constexpr char kText[] =
+    R"(Lists builds, newest first: those that pass every filter that is given.
 
 TIME is RFC 3339, such as 2026-11-24T18:30:00Z; or a date or a time without a
 zone, on this machine's clock; or a duration, such as 2h for two hours ago.
+)";
 
-Examples:
-  container-builder list --state running --state queued
+constexpr char kExamples[] =
+    R"(  container-builder list --state running --state queued
   container-builder list --annotation team=web --since 24h --limit 20
   container-builder list --format json | jq -r .name
+)";
 
-Exit code: 64 + the gRPC code when the service refused or is gone.
-
-Flags:
+constexpr char kExitCodes[] =
+    R"(64 + the gRPC code when the service refused or is gone.
 )";
 
 constexpr Flag kFlags[] = {
     OwnFlag(Flag::Kind::kList, "annotation", '\0',
             "With this annotation (KEY=VALUE); all that are given"),
     OwnFlag(Flag::Kind::kText, "format", '\0',
-            "table (default), or json: a build per line"),
+            "table (default), or json: a build per line", TableOrJson),
     kHelpFlag,
     OwnFlag(Flag::Kind::kText, "limit", '\0', "At most so many"),
     OwnFlag(Flag::Kind::kText, "since", '\0', "Created at this TIME or later"),
     OwnFlag(Flag::Kind::kList, "state", '\0',
-            "In this state; one of those that are given"),
+            "In this state; one of those that are given", StateWords),
     OwnFlag(Flag::Kind::kText, "until", '\0', "Created before this TIME"),
 };
 
@@ -56,10 +55,6 @@ constexpr std::int64_t kLargestPage = 1000;
 
 absl::StatusOr<v1::ListBuildsRequest> MakeRequest(const CommandLine& line,
                                                   absl::Time now) {
-  if (!line.arguments.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "list takes no arguments, such as \"", line.arguments.front(), "\""));
-  }
   const auto states = StatesOf(line, "state");
   if (!states.ok()) return states.status();
   const auto since = TimeOf(line, "since", now);
@@ -101,30 +96,36 @@ int List(const v1::ListBuildsRequest& request, std::int64_t limit, bool json,
     if (++count == limit) break;
   }
   if (json) return kSucceeded;
-  const std::error_code error =
-      Write(STDOUT_FILENO, BuildTable(builds, absl::Now()));
-  return error ? WriteFailed(error) : kSucceeded;
+  return PrintResult(BuildTable(builds, absl::Now(), HasColors(STDOUT_FILENO)));
 }
 
-}  // namespace
+constexpr FlagGroup kGroups[] = {{"Flags", kFlags}};
 
-int RunList(const client::ClientOptions& options,
-            std::span<const std::string> arguments) {
-  const auto line = SplitCommandLine(arguments, kFlags);
-  if (!line.ok()) return WrongUsage(line.status().message(), "list");
-  if (IsOn(*line, "help")) {
-    return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kFlags)));
-  }
-  const auto json = IsJson(*line, "table");
+int Run(const client::ClientOptions& options, const CommandLine& line) {
+  const auto json = IsJson(line, "table");
   if (!json.ok()) return WrongUsage(json.status().message(), "list");
   constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
-  const auto limit = IntegerOf(*line, "limit", 1, kAll, kAll);
+  const auto limit = IntegerOf(line, "limit", 1, kAll, kAll);
   if (!limit.ok()) return WrongUsage(limit.status().message(), "list");
-  auto request = MakeRequest(*line, absl::Now());
+  auto request = MakeRequest(line, absl::Now());
   if (!request.ok()) return WrongUsage(request.status().message(), "list");
   request->set_page_size(
       static_cast<std::int32_t>(std::min(*limit, kLargestPage)));
   return List(*request, *limit, *json, options);
 }
+
+}  // namespace
+
+constexpr Command kListCommand = {
+    .name = "list",
+    .summary = "List builds, newest first",
+    .synopsis = "[flags]",
+    .argument = Command::Argument::kNothing,
+    .text = kText,
+    .examples = kExamples,
+    .exit_codes = kExitCodes,
+    .flags = kGroups,
+    .run = Run,
+};
 
 }  // namespace containerbuilder::cli

@@ -7,9 +7,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "read_wait.h"
 #include "terminal.h"
 
 namespace containerbuilder::cli {
@@ -36,12 +36,17 @@ absl::StatusOr<std::string> ReadLocalFile(const std::string& path,
 }
 
 absl::StatusOr<std::string> ReadDescriptor(int fd, absl::string_view what,
-                                           std::size_t most) {
+                                           std::size_t most,
+                                           const std::stop_token& stop) {
+  const client::ReadWait wait(fd, stop);
   std::string bytes;
   std::string buffer(std::size_t{64} * 1024, '\0');
   while (true) {
+    if (!wait.Wait()) {
+      return absl::CancelledError(absl::StrCat("stopped reading ", what));
+    }
     const ssize_t count = ::read(fd, buffer.data(), buffer.size());
-    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (count < 0) return Failed(absl::StrCat("cannot read ", what), errno);
     if (count == 0) return bytes;
     bytes.append(buffer, 0, static_cast<std::size_t>(count));
@@ -64,40 +69,19 @@ absl::Status WriteLocalFile(const std::string& path, absl::string_view bytes) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TemporaryFolder> TemporaryFolder::Create() {
+absl::StatusOr<Leftover> MakeTemporaryFolder(Leftovers& leftovers) {
   std::error_code error;
-  auto folder = std::filesystem::temp_directory_path(error);
+  const auto parent = std::filesystem::temp_directory_path(error);
   if (error) return Failed("no folder for temporary files", error.value());
-  std::string path = (folder / "container-builder.XXXXXX").string();
-  if (::mkdtemp(path.data()) == nullptr) {
-    return Failed(absl::StrCat("cannot make \"", path, "\""), errno);
-  }
-  return TemporaryFolder(std::move(path));
-}
-
-TemporaryFolder::TemporaryFolder(std::string path) : path_(std::move(path)) {}
-
-TemporaryFolder::TemporaryFolder(TemporaryFolder&& other) noexcept
-    : path_(std::exchange(other.path_, "")) {}
-
-TemporaryFolder& TemporaryFolder::operator=(TemporaryFolder&& other) noexcept {
-  std::swap(path_, other.path_);
-  return *this;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  if (path_.empty()) return;
-  std::error_code ignored;
-  // What is in it may have been made unwritable.
-  for (std::filesystem::recursive_directory_iterator at(path_, ignored), end;
-       at != end; at.increment(ignored)) {
-    if (at->is_directory(ignored) && !at->is_symlink(ignored)) {
-      std::filesystem::permissions(at->path(),
-                                   std::filesystem::perms::owner_all,
-                                   std::filesystem::perm_options::add, ignored);
-    }
-  }
-  std::filesystem::remove_all(path_, ignored);
+  std::string path = (parent / "container-builder.XXXXXX").string();
+  int failure = 0;
+  Leftover folder(leftovers, [&]() -> std::string {
+    if (::mkdtemp(path.data()) != nullptr) return path;
+    failure = errno;
+    return "";
+  });
+  if (failure == 0) return folder;
+  return Failed(absl::StrCat("cannot make \"", path, "\""), failure);
 }
 
 }  // namespace containerbuilder::cli

@@ -2,10 +2,12 @@
 #define CONTAINERBUILDER_CLI_LOCAL_FILES_H_
 
 #include <cstddef>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "leftovers.h"
 
 namespace containerbuilder::cli {
 
@@ -16,27 +18,16 @@ absl::StatusOr<std::string> ReadLocalFile(const std::string& path,
                                           absl::string_view what,
                                           std::size_t most);
 
-// The same of a descriptor.
+// The same of a descriptor; CANCELLED when it is to stop first.
 absl::StatusOr<std::string> ReadDescriptor(int fd, absl::string_view what,
-                                           std::size_t most);
+                                           std::size_t most,
+                                           const std::stop_token& stop = {});
 
 // As a file that nerdctl writes: made with mode 0644, or its content replaced.
 absl::Status WriteLocalFile(const std::string& path, absl::string_view bytes);
 
-// A private folder below TMPDIR, which is gone with this.
-class TemporaryFolder {
- public:
-  static absl::StatusOr<TemporaryFolder> Create();
-  TemporaryFolder(TemporaryFolder&& other) noexcept;
-  TemporaryFolder& operator=(TemporaryFolder&& other) noexcept;
-  ~TemporaryFolder();
-
-  const std::string& path() const { return path_; }
-
- private:
-  explicit TemporaryFolder(std::string path);
-  std::string path_;  // empty: none
-};
+// A new private folder below TMPDIR.
+absl::StatusOr<Leftover> MakeTemporaryFolder(Leftovers& leftovers);
 
 }  // namespace containerbuilder::cli
 

@@ -1,79 +1,25 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "commands.h"
-#include "containerbuilder/client/client_options.h"
 #include "exit_code.h"
+#include "global_flags.h"
+#include "help.h"
 #include "suggestion.h"
 #include "terminal.h"
 
 namespace containerbuilder::cli {
 namespace {
-
-constexpr char kHelp[] =
-    R"(Usage: container-builder [--address=ADDRESS] COMMAND ...
-
-Builds container images with a ContainerBuilder service.
-
-Build:
-  build    Build an image; takes the flags of `nerdctl build`
-  args     Print the command that build would run
-
-Builds, running and ended:
-  watch    Print a build's output, from its begin or any event, to its end
-  list     List builds, newest first
-  get      Tell of one build
-  cancel   Stop builds
-  delete   Forget ended builds
-
-Service:
-  health   Check everything that a build needs
-
-`container-builder COMMAND --help` tells more.
-
-Examples:
-  container-builder build -t app:dev .
-  container-builder list --state running
-  container-builder --address=build-host:50051 health
-
-Options, before the command:
-      --address ADDRESS       Where the service listens: unix:///path/to.sock
-                              or host:port; also CONTAINER_BUILDER_ADDRESS
-      --tls                   Use TLS; any of the following does so, too
-      --tls-ca FILE           Who signed the service's certificate (PEM);
-                              without it, the machine's authorities
-      --tls-cert FILE         Your certificate (PEM), where it asks for one
-      --tls-key FILE          Its key (PEM)
-      --tls-server-name NAME  The name in the service's certificate, where it
-                              is not the address's
-      --token-file FILE       Your token; also CONTAINER_BUILDER_TOKEN, the
-                              token itself
-  -h, --help                  Print this help
-      --version               Print the version
-)";
-
-struct Command {
-  std::string_view name;
-  int (*run)(const client::ClientOptions& options,
-             std::span<const std::string> arguments);
-};
-
-constexpr Command kCommands[] = {
-    {"args", RunArgs},     {"build", RunBuild}, {"cancel", RunCancel},
-    {"delete", RunDelete}, {"get", RunGet},     {"health", RunHealth},
-    {"list", RunList},     {"watch", RunWatch},
-};
 
 // Before anything opens a file: a standard stream that is closed must not
 // become one of gRPC's sockets. To write there stays an error.
@@ -85,91 +31,52 @@ void OccupyStandardStreams() {
   ::close(fd);
 }
 
-// The first line of a file.
-std::optional<std::string> ReadToken(const std::string& path) {
-  std::ifstream file(path);
-  std::string token;
-  if (!std::getline(file, token) || token.empty()) return std::nullopt;
-  if (token.back() == '\r') token.pop_back();
-  return token;
+int UnknownCommand(const std::string& word) {
+  std::vector<std::string_view> known;
+  for (const CommandGroup& group : CommandGroups()) {
+    if (group.title.empty()) continue;
+    for (const Command* command : group.commands) {
+      known.push_back(command->name);
+    }
+  }
+  const std::string meant(Suggestion(word, known));
+  return WrongUsage(absl::StrCat(
+      "unknown command: ", word,
+      meant.empty() ? "" : absl::StrCat("; did you mean ", meant, "?")));
 }
 
-int Main(int argc, char** argv) {
-  client::ClientOptions options;
-  CLI::App app;
-  app.add_option("--address", options.address)
-      ->envname("CONTAINER_BUILDER_ADDRESS");
-  bool tls = false;
-  client::TlsOptions tls_options;
-  std::string token_file;
-  app.add_flag("--tls", tls)->envname("CONTAINER_BUILDER_TLS");
-  app.add_option("--tls-ca", tls_options.ca_file)
-      ->envname("CONTAINER_BUILDER_TLS_CA");
-  app.add_option("--tls-cert", tls_options.cert_file)
-      ->envname("CONTAINER_BUILDER_TLS_CERT");
-  app.add_option("--tls-key", tls_options.key_file)
-      ->envname("CONTAINER_BUILDER_TLS_KEY");
-  app.add_option("--tls-server-name", tls_options.server_name)
-      ->envname("CONTAINER_BUILDER_TLS_SERVER_NAME");
-  app.add_option("--token-file", token_file)
-      ->envname("CONTAINER_BUILDER_TOKEN_FILE");
-  app.set_version_flag("--version",
-                       "container-builder " CONTAINERBUILDER_VERSION "\n");
-  // What follows the command is the command's.
-  app.prefix_command();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    return PrintHelp(kHelp);
-  } catch (const CLI::CallForVersion& version) {
-    return PrintHelp(version.what());
-  } catch (const CLI::ParseError& error) {
-    return WrongUsage(error.what());
+int Run(const Command& command, const CommandLine& program_line,
+        std::span<const std::string> arguments) {
+  const auto line = SplitCommandLine(arguments, FlagsOf(command));
+  const std::string name(command.name);
+  if (!line.ok()) return WrongUsage(line.status().message(), name);
+  if (IsOn(*line, "help")) return PrintResult(CommandHelp(command));
+  if (command.argument == Command::Argument::kNothing &&
+      !line->arguments.empty()) {
+    return WrongUsage(absl::StrCat(name, " takes no arguments, such as \"",
+                                   line->arguments.front(), "\""),
+                      name);
   }
+  const auto options = ClientOptionsOf(program_line);
+  if (options.ok()) return command.run(*options, *line);
+  if (command.calls_service) return WrongUsage(options.status().message());
+  return command.run({}, *line);
+}
 
-  if (options.address.find(':') == std::string::npos) {
-    return WrongUsage("not an address: \"" + options.address +
-                      "\"; use unix:///path/to.sock or host:port");
+int Main(std::span<const std::string> arguments) {
+  const auto line = SplitProgramLine(arguments);
+  if (!line.ok()) return WrongUsage(line.status().message());
+  if (IsOn(*line, "help")) return PrintResult(ProgramHelp());
+  if (IsOn(*line, "version")) {
+    return PrintResult("container-builder " CONTAINERBUILDER_VERSION "\n");
   }
-
-  if (tls || !tls_options.ca_file.empty() || !tls_options.cert_file.empty() ||
-      !tls_options.key_file.empty() || !tls_options.server_name.empty()) {
-    options.tls = tls_options;
+  if (line->arguments.empty()) {
+    return WrongUsage("a command needs to be specified");
   }
-  if (!token_file.empty()) {
-    const std::optional<std::string> token = ReadToken(token_file);
-    if (!token) {
-      return WrongUsage("--token-file=" + token_file +
-                        ": cannot be read, or is empty");
-    }
-    options.token = *token;
-  } else if (const char* token = std::getenv("CONTAINER_BUILDER_TOKEN")) {
-    options.token = token;
-  }
-
-  // Who calls by hand wants to know at once that nobody listens.
-  options.wait_for_ready = false;
-
-  const std::vector<std::string> rest = app.remaining();
-  if (rest.empty()) return WrongUsage("a command needs to be specified");
-  const std::string& word = rest.front();
-  for (const Command& command : kCommands) {
-    if (word == command.name) {
-      return command.run(options, std::span(rest).subspan(1));
-    }
-  }
-
-  std::vector<std::string_view> known = {
-      "--address",         "--help",       "--tls",
-      "--tls-ca",          "--tls-cert",   "--tls-key",
-      "--tls-server-name", "--token-file", "--version"};
-  for (const Command& command : kCommands) known.push_back(command.name);
-  std::string text =
-      (word.starts_with('-') ? "unknown flag: " : "unknown command: ") + word;
-  const std::string_view meant =
-      Suggestion(word.substr(0, word.find('=')), known);
-  if (!meant.empty()) text.append("; did you mean ").append(meant).append("?");
-  return WrongUsage(text);
+  const std::string& word = line->arguments.front();
+  const Command* const command = FindCommand(word);
+  if (command == nullptr) return UnknownCommand(word);
+  return Run(*command, *line, std::span(line->arguments).subspan(1));
 }
 
 }  // namespace
@@ -182,7 +89,9 @@ int main(int argc, char** argv) {
   // Standard error is nerdctl's and ours.
   ::setenv("GRPC_VERBOSITY", "NONE", 0);
   try {
-    return containerbuilder::cli::Main(argc, argv);
+    const std::vector<std::string> arguments(argv + std::min(argc, 1),
+                                             argv + argc);
+    return containerbuilder::cli::Main(arguments);
   } catch (const std::exception& error) {
     containerbuilder::cli::PrintMessage(error.what());
     return containerbuilder::cli::kFailed;

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,13 +31,6 @@ absl::Status Missing(absl::string_view flag) {
       absl::StrCat("the service sent nothing back for ", flag));
 }
 
-absl::Status WriteToStdout(std::string_view bytes) {
-  const std::error_code error = Write(STDOUT_FILENO, bytes);
-  if (!error) return absl::OkStatus();
-  return absl::AbortedError(
-      absl::StrCat("cannot write the output: ", error.message()));
-}
-
 }  // namespace
 
 std::string OutputPlaces::SetOutput(std::string_view folder,
@@ -63,15 +55,29 @@ std::string OutputPlaces::SetOutput(std::string_view folder,
   return value;
 }
 
+std::string OutputPlaces::Take(const NerdctlBuildFlag& flag,
+                               std::string_view folder,
+                               const std::string& value) {
+  if (flag.name == "output") return SetOutput(folder, value);
+  if (flag.name == "iidfile") SetImageIdFile(MakeAbsolute(folder, value));
+  return value;
+}
+
 absl::Status OutputPlaces::Fetch(client::Client& client, const v1::Build& build,
-                                 const std::stop_token& stop) const {
+                                 const std::stop_token& stop,
+                                 std::error_code& write_failed) const {
   const client::DownloadOptions options = {.stop = stop};
+  const auto write_to_stdout = [&write_failed](std::string_view bytes) {
+    write_failed = Write(STDOUT_FILENO, bytes);
+    return write_failed ? absl::AbortedError(write_failed.message())
+                        : absl::OkStatus();
+  };
   if (!output_.empty()) {
     const v1::Artifact* artifact = Find(build, /*is_image_id=*/false);
     if (artifact == nullptr) return Missing("--output");
     absl::Status status =
         output_ == "-"
-            ? client.DownloadArtifact(*artifact, WriteToStdout, options)
+            ? client.DownloadArtifact(*artifact, write_to_stdout, options)
             : client.DownloadArtifact(*artifact, output_, options);
     if (!status.ok()) return status;
   }

@@ -4,9 +4,11 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "absl/status/status.h"
 #include "containerbuilder/client/client.h"
+#include "containerbuilder/nerdctl_build_flags.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 
 namespace containerbuilder::cli {
@@ -20,12 +22,17 @@ class OutputPlaces {
   // an archive on standard output, as for docker.
   std::string SetOutput(std::string_view folder, const std::string& value);
   void SetImageIdFile(std::string path) { image_id_ = std::move(path); }
+  // The same by the flag; any other's value stays as it is.
+  std::string Take(const NerdctlBuildFlag& flag, std::string_view folder,
+                   const std::string& value);
 
   bool empty() const { return output_.empty() && image_id_.empty(); }
 
-  // Brings it all here.
+  // Brings it all here. Where that failed because nobody takes standard output,
+  // `write_failed` says why.
   absl::Status Fetch(client::Client& client, const v1::Build& build,
-                     const std::stop_token& stop) const;
+                     const std::stop_token& stop,
+                     std::error_code& write_failed) const;
 
  private:
   std::string output_;  // absolute, or `-`; empty: nothing comes back

@@ -64,6 +64,10 @@ v1::Secret& SecretOf(const std::string& id, v1::BuildSpec& spec) {
 
 }  // namespace
 
+absl::Status CheckSecret(const std::string& value) {
+  return ReadSource(value).status();
+}
+
 absl::Status AddSecret(const std::string& value,
                        const Surroundings& surroundings, v1::BuildSpec& spec) {
   auto source = ReadSource(value);

@@ -9,6 +9,9 @@
 
 namespace containerbuilder::cli {
 
+// What is wrong with the value of `--secret` by itself.
+absl::Status CheckSecret(const std::string& value);
+
 // Adds the secret that `--secret VALUE` names to the spec by value, read as
 // buildctl reads it: `id=ID,src=FILE`, `id=ID,env=NAME`, or `id=ID`, which is a
 // variable of that name, else a file. Of several with one id the last counts.

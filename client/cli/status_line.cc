@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "color.h"
 #include "terminal.h"
 
 namespace containerbuilder::cli {
@@ -17,7 +18,7 @@ void Tell(const std::string& text) {
 
 }  // namespace
 
-StatusLine::StatusLine() : is_terminal_(::isatty(STDERR_FILENO) == 1) {}
+StatusLine::StatusLine() : is_terminal_(IsTerminal(STDERR_FILENO)) {}
 
 void StatusLine::Show(absl::string_view text) {
   if (!is_terminal_) return;

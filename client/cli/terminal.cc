@@ -36,6 +36,11 @@ int WriteFailed(std::error_code error) {
   return kFailed;
 }
 
+int PrintResult(std::string_view text) {
+  const std::error_code error = Write(STDOUT_FILENO, text);
+  return error ? WriteFailed(error) : kSucceeded;
+}
+
 void PrintMessage(absl::string_view text) {
   const std::string line = absl::StrCat("container-builder: ", text, "\n");
   // There is nobody to tell where this fails.

@@ -17,6 +17,9 @@ std::error_code Write(int fd, std::string_view bytes);
 // away.
 int WriteFailed(std::error_code error);
 
+// Writes what was asked for to standard output; answers the exit code.
+int PrintResult(std::string_view text);
+
 // One message of our own, on standard error: `container-builder: text`.
 void PrintMessage(absl::string_view text);
 

@@ -27,20 +27,27 @@ std::string StateWord(v1::Build::State state) {
       absl::StripPrefix(v1::Build::State_Name(state), "STATE_"));
 }
 
+template <typename Visit>
+void ForEachState(const Visit& visit) {
+  const auto* states = v1::Build::State_descriptor();
+  for (int i = 0; i < states->value_count(); ++i) {
+    const auto state =
+        static_cast<v1::Build::State>(states->value(i)->number());
+    if (state != v1::Build::STATE_UNSPECIFIED) visit(state);
+  }
+}
+
 absl::StatusOr<v1::Build::State> ParseState(std::string_view flag,
                                             const std::string& value) {
   std::string word =
       absl::StrReplaceAll(absl::AsciiStrToLower(value), {{"-", "_"}});
   word = std::string(absl::StripPrefix(word, "state_"));
-  std::vector<std::string> words;
-  const auto* states = v1::Build::State_descriptor();
-  for (int i = 0; i < states->value_count(); ++i) {
-    const auto state =
-        static_cast<v1::Build::State>(states->value(i)->number());
-    if (state == v1::Build::STATE_UNSPECIFIED) continue;
-    if (StateWord(state) == word) return state;
-    words.push_back(StateWord(state));
-  }
+  std::optional<v1::Build::State> found;
+  ForEachState([&](v1::Build::State state) {
+    if (StateWord(state) == word) found = state;
+  });
+  if (found) return *found;
+  const std::vector<std::string> words = StateWords();
   const std::vector<std::string_view> known(words.begin(), words.end());
   const std::string meant(Suggestion(word, known));
   return InvalidValue(flag, value, "no such state",
@@ -145,6 +152,13 @@ absl::Status AddPairs(const CommandLine& line, std::string_view flag,
   return absl::OkStatus();
 }
 
+std::vector<std::string> StateWords() {
+  std::vector<std::string> words;
+  ForEachState(
+      [&](v1::Build::State state) { words.push_back(StateWord(state)); });
+  return words;
+}
+
 absl::StatusOr<std::vector<v1::Build::State>> StatesOf(const CommandLine& line,
                                                        std::string_view flag) {
   std::vector<v1::Build::State> states;
@@ -155,6 +169,10 @@ absl::StatusOr<std::vector<v1::Build::State>> StatesOf(const CommandLine& line,
   }
   return states;
 }
+
+std::vector<std::string> TableOrJson() { return {"table", "json"}; }
+
+std::vector<std::string> RawOrJson() { return {"raw", "json"}; }
 
 absl::StatusOr<bool> IsJson(const CommandLine& line, std::string_view plain) {
   const std::string value =

@@ -45,10 +45,15 @@ absl::StatusOr<std::optional<absl::Time>> TimeOf(const CommandLine& line,
 absl::Status AddPairs(const CommandLine& line, std::string_view flag,
                       google::protobuf::Map<std::string, std::string>& pairs);
 
+// What `--state` may be.
+std::vector<std::string> StateWords();
 // Each state that was given, such as `running` or `TIMED_OUT`.
 absl::StatusOr<std::vector<v1::Build::State>> StatesOf(const CommandLine& line,
                                                        std::string_view flag);
 
+// What `--format` may be.
+std::vector<std::string> TableOrJson();
+std::vector<std::string> RawOrJson();
 // Whether `--format` is `json` and not `plain`, which is the default.
 absl::StatusOr<bool> IsJson(const CommandLine& line, std::string_view plain);
 

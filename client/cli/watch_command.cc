@@ -3,8 +3,6 @@
 #include <cstdint>
 #include <limits>
 
-#include "absl/strings/str_cat.h"
-#include "command_line.h"
 #include "commands.h"
 #include "containerbuilder/client/client.h"
 #include "exit_code.h"
@@ -15,28 +13,27 @@
 namespace containerbuilder::cli {
 namespace {
 
-constexpr char kHelp[] =
-    R"(Usage: container-builder [--address=ADDRESS] watch [flags] NAME
-
-Joins a build, running or ended: prints what nerdctl printed so far, then what
+constexpr char kText[] =
+    R"(Joins a build, running or ended: prints what nerdctl printed so far, then what
 it prints, to the build's end. Where the connection is lost, it is joined again
 with nothing lost or repeated. Ctrl-C ends the watch and not the build.
+)";
 
-Examples:
-  container-builder watch builds/01JDF3
+constexpr char kExamples[] =
+    R"(  container-builder watch builds/01JDF3
   container-builder watch --no-follow --format json 01JDF3 | jq .
+)";
 
-Exit code: as of `build`; 0 when --no-follow came to the newest event; 64 + the
+constexpr char kExitCodes[] =
+    R"(as of `build`; 0 when --no-follow came to the newest event; 64 + the
 gRPC code when the service refused or is gone; 130 Ctrl-C; 143 SIGTERM.
-
-Flags:
 )";
 
 constexpr Flag kFlags[] = {
     OwnFlag(Flag::Kind::kText, "after", '\0',
             "Begin after the event with this sequence"),
     OwnFlag(Flag::Kind::kText, "format", '\0',
-            "raw (default), or json: an event per line"),
+            "raw (default), or json: an event per line", RawOrJson),
     kHelpFlag,
     OwnFlag(Flag::Kind::kSwitch, "no-follow", '\0',
             "End after what there is now"),
@@ -55,18 +52,12 @@ absl::StatusOr<v1::WatchBuildRequest> MakeRequest(const CommandLine& line) {
   return request;
 }
 
-}  // namespace
+constexpr FlagGroup kGroups[] = {{"Flags", kFlags}};
 
-int RunWatch(const client::ClientOptions& options,
-             std::span<const std::string> arguments) {
-  const auto line = SplitCommandLine(arguments, kFlags);
-  if (!line.ok()) return WrongUsage(line.status().message(), "watch");
-  if (IsOn(*line, "help")) {
-    return PrintHelp(absl::StrCat(kHelp, FlagsHelp(kFlags)));
-  }
-  const auto json = IsJson(*line, "raw");
+int Run(const client::ClientOptions& options, const CommandLine& line) {
+  const auto json = IsJson(line, "raw");
   if (!json.ok()) return WrongUsage(json.status().message(), "watch");
-  const auto request = MakeRequest(*line);
+  const auto request = MakeRequest(line);
   if (!request.ok()) return WrongUsage(request.status().message(), "watch");
 
   const InterruptSignals signals;
@@ -76,5 +67,20 @@ int RunWatch(const client::ClientOptions& options,
       signals, [](int signal) { ::_exit(SignalExitCode(signal)); });
   return Follow(stream, {.client = options, .json = *json});
 }
+
+}  // namespace
+
+constexpr Command kWatchCommand = {
+    .name = "watch",
+    .summary =
+        "Print a build's output, from its begin or any event, to its end",
+    .synopsis = "[flags] NAME",
+    .argument = Command::Argument::kBuild,
+    .text = kText,
+    .examples = kExamples,
+    .exit_codes = kExitCodes,
+    .flags = kGroups,
+    .run = Run,
+};
 
 }  // namespace containerbuilder::cli

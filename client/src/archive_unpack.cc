@@ -2,8 +2,10 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <clocale>
 #include <cstddef>
 #include <filesystem>
@@ -11,8 +13,10 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "read_wait.h"
 
 namespace containerbuilder::client {
 namespace {
@@ -56,6 +60,8 @@ absl::Status EntryError(absl::string_view name, absl::string_view what) {
       absl::StrCat("the archive's entry \"", name, "\" ", what));
 }
 
+absl::Status Stopped() { return absl::CancelledError("unpacking was stopped"); }
+
 bool IsFatal(int result) {
   return result != ARCHIVE_OK && result != ARCHIVE_WARN;
 }
@@ -70,12 +76,43 @@ bool LeadsOut(std::string_view name) {
   return false;
 }
 
+// An archive's bytes, until it is to stop.
+class Source {
+ public:
+  Source(int fd, const std::stop_token& stop)
+      : fd_(fd), wait_(fd, stop), block_(kBlockSize) {}
+
+  // For libarchive.
+  static la_ssize_t Read(archive* handle, void* source, const void** block) {
+    auto& self = *static_cast<Source*>(source);
+    *block = self.block_.data();
+    while (self.wait_.Wait()) {
+      const ssize_t count =
+          ::read(self.fd_, self.block_.data(), self.block_.size());
+      if (count >= 0) return count;
+      if (errno == EINTR || errno == EAGAIN) continue;
+      archive_set_error(handle, errno, "%s",
+                        std::generic_category().message(errno).c_str());
+      return -1;
+    }
+    archive_set_error(handle, ECANCELED, "stopped");
+    return -1;
+  }
+
+ private:
+  const int fd_;
+  const ReadWait wait_;
+  std::vector<char> block_;
+};
+
 class Unpacker {
  public:
-  Unpacker(std::string folder, const UnpackOptions& options)
-      : folder_(std::move(folder)), options_(options) {}
+  Unpacker(int fd, std::string folder, const UnpackOptions& options)
+      : folder_(std::move(folder)),
+        options_(options),
+        source_(fd, options.stop) {}
 
-  absl::Status Run(int fd) {
+  absl::Status Run() {
     archive_read_support_format_tar(in_.get());
     if (options_.allow_compressed) {
       archive_read_support_filter_gzip(in_.get());
@@ -84,13 +121,12 @@ class Unpacker {
       archive_read_support_filter_zstd(in_.get());
     }
     archive_write_disk_set_options(out_.get(), kFlags);
-    if (IsFatal(archive_read_open_fd(in_.get(), fd, kBlockSize))) {
+    if (IsFatal(archive_read_open(in_.get(), &source_, nullptr, Source::Read,
+                                  nullptr))) {
       return ArchiveError(in_.get(), "not a tar archive");
     }
     while (true) {
-      if (options_.stop.stop_requested()) {
-        return absl::CancelledError("unpacking was stopped");
-      }
+      if (options_.stop.stop_requested()) return Stopped();
       archive_entry* entry = nullptr;
       const int result = archive_read_next_header(in_.get(), &entry);
       if (result == ARCHIVE_EOF) break;
@@ -139,6 +175,7 @@ class Unpacker {
 
   absl::Status CopyData(const std::string& name) {
     while (true) {
+      if (options_.stop.stop_requested()) return Stopped();
       const void* block = nullptr;
       std::size_t size = 0;
       la_int64_t offset = 0;
@@ -165,6 +202,7 @@ class Unpacker {
 
   const std::string folder_;
   const UnpackOptions& options_;
+  Source source_;
   const Handle in_{archive_read_new()};
   const Handle out_{archive_write_disk_new()};
   std::int64_t entries_ = 0;
@@ -183,7 +221,10 @@ absl::Status UnpackArchive(int archive, const std::string& folder,
     return absl::InvalidArgumentError(
         absl::StrCat("cannot unpack to \"", folder, "\": ", error.message()));
   }
-  return Unpacker(real.string(), options).Run(archive);
+  absl::Status status = Unpacker(archive, real.string(), options).Run();
+  // That it was stopped may have come as an error of the archive's.
+  if (!status.ok() && options.stop.stop_requested()) return Stopped();
+  return status;
 }
 
 }  // namespace containerbuilder::client

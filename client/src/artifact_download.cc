@@ -48,17 +48,24 @@ absl::Status WriteAll(int fd, const std::string& path, std::string_view bytes) {
 }
 
 // A new file beside `path`, which is gone with this unless it was put into its
-// place.
+// place. It has no name before that, where the file system knows such files: so
+// it is gone with the process, too.
 class TemporaryFile {
  public:
   TemporaryFile(std::string path, Platform& platform)
       : path_(std::move(path)),
         temporary_(absl::StrFormat("%s.%016x", path_, platform.Random())),
-        fd_(::open(temporary_.c_str(),
-                   O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666)),
-        status_(fd_.valid() ? absl::OkStatus() : FileError(path_, errno)) {}
+        fd_(::open(FolderOf(path_).c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC,
+                   0666)) {
+    if (fd_.valid()) return;
+    fd_ = UniqueFd(::open(temporary_.c_str(),
+                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                          0666));
+    is_named_ = fd_.valid();
+    if (!fd_.valid()) status_ = FileError(path_, errno);
+  }
   ~TemporaryFile() {
-    if (fd_.valid()) ::unlink(temporary_.c_str());
+    if (is_named_) ::unlink(temporary_.c_str());
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
@@ -69,18 +76,32 @@ class TemporaryFile {
     return WriteAll(fd_.get(), path_, bytes);
   }
   absl::Status PutIntoPlace() {
+    if (!is_named_) {
+      const std::string unnamed = absl::StrCat("/proc/self/fd/", fd_.get());
+      if (::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, temporary_.c_str(),
+                   AT_SYMLINK_FOLLOW) != 0) {
+        return FileError(path_, errno);
+      }
+      is_named_ = true;
+    }
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
       return FileError(path_, errno);
     }
-    fd_ = UniqueFd();
+    is_named_ = false;
     return absl::OkStatus();
   }
 
  private:
+  static std::string FolderOf(const std::string& path) {
+    const auto folder = std::filesystem::path(path).parent_path();
+    return folder.empty() ? "." : folder.string();
+  }
+
   const std::string path_;
   const std::string temporary_;
   UniqueFd fd_;
-  const absl::Status status_;
+  bool is_named_ = false;  // `temporary_` is there
+  absl::Status status_;
 };
 
 // The file that `path` names, through links; itself where there is none.

@@ -111,6 +111,8 @@ std::string EffectiveConfig(LoadedSettings settings) {
 std::string ManPage() {
   std::string page = absl::StrCat(
       ".TH CONTAINER\\-BUILDERD 8\n"
+      // Paths are too long for lines of one length.
+      ".ad l\n"
       ".SH NAME\n"
       "container\\-builderd \\- builds container images with nerdctl for gRPC "
       "callers\n"

@@ -65,6 +65,23 @@ TEST_F(ArgsCommandTest, NullPrintsExactArguments) {
   }
 }
 
+TEST_F(ArgsCommandTest, FormatJsonIsOneLine) {
+  const ProgramResult result = Args({"--format", "json", "."});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.out, R"({"args":["--label","a\nb","/src"],)"
+                        R"("commandLine":"nerdctl build --label 'a\nb' /src",)"
+                        R"("warnings":["an empty tag is refused"]})"
+                        "\n");
+  EXPECT_THAT(result.err, IsEmpty());
+}
+
+// What it prints is what build runs.
+TEST_F(ArgsCommandTest, SettlesTheProgressAsBuildDoes) {
+  EXPECT_EQ(Args({"--progress=quiet", "."}).exit_code, 0);
+  EXPECT_EQ(request_.options().options(0).name(), "quiet");
+  EXPECT_EQ(Args({"--progress=fancy", "."}).exit_code, 2);
+}
+
 TEST_F(ArgsCommandTest, Refusal) {
   service_.construct_args = [](const auto&, auto&) {
     return Refusal(grpc::StatusCode::INVALID_ARGUMENT, "no value",
@@ -80,6 +97,7 @@ TEST_F(ArgsCommandTest, WrongUsage) {
   EXPECT_EQ(Args({}).exit_code, 2);
   EXPECT_EQ(Args({"--nope", "."}).exit_code, 2);
   EXPECT_EQ(Args({"-"}).exit_code, 2);
+  EXPECT_EQ(Args({"--format=json", "-0", "."}).exit_code, 2);
 }
 
 TEST_F(ArgsCommandTest, Help) {

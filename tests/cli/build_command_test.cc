@@ -3,6 +3,7 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdint>
@@ -686,17 +687,68 @@ TEST_F(BuildCommandTest, WithoutAPlaceForLoginsItBuildsWithoutThem) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST_F(BuildCommandTest, WhatCannotBeUploadedIsRefusedBeforeAnythingIsSent) {
+TEST_F(BuildCommandTest, WhatCannotBeUploadedIsWrongUsage) {
   folder_.WriteFile("Dockerfile", "FROM scratch\n");
-  for (const std::string flag :
-       {"--ssh=default", "--cache-from=type=local,src=x",
-        "--cache-to=type=local,dest=x", "--build-context=n=x"}) {
-    const ProgramResult result =
-        RunProgram(Build({"--context-mode=upload", flag, "."}));
-    EXPECT_EQ(result.exit_code, 67) << flag;
-    EXPECT_THAT(result.err,
-                HasSubstr("does not go with a context that is uploaded"));
+  // It sees other folders.
+  std::atomic<bool> asked = false;
+  service_.construct_args = [&](const v1::ConstructArgsRequest& request,
+                                v1::ConstructArgsResponse& answer) {
+    asked = true;
+    const auto& options = request.options();
+    for (const auto& text :
+         {options.build_arg().text(), options.label().text()}) {
+      answer.add_args("--flag");
+      answer.add_args(text);
+    }
+    answer.add_args(".");
+    return grpc::Status::OK;
+  };
+  std::atomic<bool> sent = false;
+  service_.find_missing_blobs = [&](const auto&, auto&) {
+    sent = true;
+    return grpc::Status::OK;
+  };
+  const struct {
+    std::vector<std::string> flags;
+    std::string message;
+  } cases[] = {
+      {{"--ssh=default"}, "does not go with a context that is uploaded"},
+      {{"--cache-from=type=local,src=x"}, "--cache-from does not go with"},
+      {{"--cache-to=type=local,dest=x"}, "--cache-to does not go with"},
+      {{"--build-context=n=x"}, "--build-context does not go with"},
+      {{"--secret=src=x"}, "invalid --secret: secret missing ID"},
+      {{"--secret=id=a,what=b"}, "invalid --secret: unexpected key"},
+      {{"--secret=id=\"a"}, "invalid --secret: it has to be key=value"},
+      {{"--detach", "--output=out"}, "not with --detach"},
+      {{"--detach", "--iidfile=id"}, "not with --detach"},
+  };
+  for (const auto& expected : cases) {
+    for (const char* mode : {"upload", "auto"}) {
+      SCOPED_TRACE(testing::PrintToString(expected.flags) + mode);
+      asked = false;
+      std::vector<std::string> arguments = expected.flags;
+      arguments.push_back(std::string("--context-mode=") + mode);
+      arguments.push_back(".");
+      const ProgramResult result = RunProgram(Build(arguments));
+      EXPECT_EQ(result.exit_code, 2);
+      EXPECT_THAT(result.out, IsEmpty());
+      EXPECT_THAT(result.err, HasSubstr(expected.message));
+      EXPECT_THAT(result.err,
+                  EndsWith("see: container-builder build --help\n"));
+      // Where it is sure that there is an upload, nobody is asked.
+      EXPECT_EQ(asked, std::string(mode) == "auto");
+    }
   }
+  EXPECT_FALSE(sent);
+}
+
+// Files are no matter of usage: what is wrong with them is told as it is.
+TEST_F(BuildCommandTest, FilesThatCannotBeReadAreNoWrongUsage) {
+  folder_.WriteFile("Dockerfile", "FROM scratch\n");
+  const ProgramResult result = RunProgram(
+      Build({"--context-mode=upload", "--secret=id=a,src=none", "."}));
+  EXPECT_EQ(result.exit_code, 69);
+  EXPECT_THAT(result.err, HasSubstr("cannot read the secret a"));
 }
 
 TEST_F(BuildCommandTest, ATerminalsProgressIsPlainWithOneWarning) {
@@ -707,9 +759,16 @@ TEST_F(BuildCommandTest, ATerminalsProgressIsPlainWithOneWarning) {
   EXPECT_THAT(result.err, StartsWith("container-builder: warning: "));
   EXPECT_EQ(request.spec().options().options(0).value().values().values(0),
             "plain");
+  EXPECT_EQ(std::ranges::count(result.err, '\n'), 1);
   EXPECT_EQ(RunProgram(Build({"--progress=quiet", "."})).err, "");
   EXPECT_EQ(request.spec().options().options(0).name(), "quiet");
   EXPECT_EQ(RunProgram(Build({"--progress=fancy", "."})).exit_code, 2);
+  Invocation invocation = Build();
+  invocation.environment["BUILDKIT_PROGRESS"] = "rawjson";
+  EXPECT_EQ(RunProgram(invocation).exit_code, 0);
+  EXPECT_EQ(request.spec().options().options(0).name(), "progress");
+  EXPECT_EQ(request.spec().options().options(0).value().values().values(0),
+            "rawjson");
 }
 
 TEST_F(BuildCommandTest, WrongUsageAsksTheServiceForNothing) {

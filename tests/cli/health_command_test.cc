@@ -71,6 +71,26 @@ TEST(HealthCommandTest, ExitCodeIsTheVerdict) {
   EXPECT_EQ(exit_code_of(v1::HealthResponse::STATE_UNHEALTHY), 1);
 }
 
+TEST(HealthCommandTest, FormatJsonIsOneLine) {
+  FakeService service;
+  service.health = [](v1::HealthResponse& response) {
+    response.set_state(v1::HealthResponse::STATE_UNHEALTHY);
+    response.set_nerdctl_version("1.7.7");
+    AddCheck(response, "nerdctl", v1::HealthCheck::STATE_OK, "there");
+    return grpc::Status::OK;
+  };
+  const ProgramResult result =
+      RunProgram({.program = CONTAINER_BUILDER,
+                  .arguments = {"--address=" + service.address(), "health",
+                                "--format=json"}});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out,
+            R"({"state":"STATE_UNHEALTHY","checks":[{"name":"nerdctl",)"
+            R"("state":"STATE_OK","message":"there"}],)"
+            R"("nerdctlVersion":"1.7.7"})"
+            "\n");
+}
+
 TEST(HealthCommandTest, NoAnswer) {
   FakeService service;
   service.health = [](v1::HealthResponse&) {

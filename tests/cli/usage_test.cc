@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/program.h"
@@ -54,8 +56,9 @@ TEST(UsageTest, WrongUsageExitsWith2) {
 
 TEST(UsageTest, EveryCommandHasHelp) {
   const std::string help = RunCli({"--help"}).out;
-  for (const std::string command : {"args", "build", "cancel", "delete", "get",
-                                    "health", "list", "watch"}) {
+  for (const std::string command :
+       {"args", "build", "cancel", "completion", "delete", "doctor", "get",
+        "health", "list", "watch"}) {
     SCOPED_TRACE(command);
     EXPECT_THAT(help, HasSubstr("\n  " + command + " "));
     for (const char* flag : {"--help", "-h"}) {
@@ -87,6 +90,40 @@ TEST(UsageTest, SuggestsTheNearest) {
   EXPECT_THAT(RunCli({"biuld", "."}).err, HasSubstr("did you mean build?"));
   EXPECT_THAT(RunCli({"--adress=x", "build"}).err,
               HasSubstr("did you mean --address?"));
+}
+
+TEST(UsageTest, FlagsComeFromVariables) {
+  const auto run = [](std::map<std::string, std::string> environment,
+                      const std::vector<std::string>& arguments) {
+    return RunProgram({.program = CONTAINER_BUILDER,
+                       .arguments = arguments,
+                       .environment = std::move(environment)});
+  };
+  EXPECT_THAT(run({{"CONTAINER_BUILDER_ADDRESS", "none"}}, {"health"}).err,
+              HasSubstr("not an address: \"none\""));
+  EXPECT_THAT(run({{"CONTAINER_BUILDER_ADDRESS", "none"}},
+                  {"--address=other", "health"})
+                  .err,
+              HasSubstr("not an address: \"other\""));
+  EXPECT_EQ(run({{"CONTAINER_BUILDER_TLS", "maybe"}}, {"health"}).exit_code, 2);
+  EXPECT_THAT(
+      run({{"CONTAINER_BUILDER_TOKEN_FILE", "/nowhere"}}, {"health"}).err,
+      HasSubstr("--token-file=/nowhere"));
+  // Who calls no service needs no address.
+  EXPECT_EQ(run({{"CONTAINER_BUILDER_ADDRESS", "none"}}, {"completion", "bash"})
+                .exit_code,
+            0);
+}
+
+TEST(UsageTest, CompletionWantsOneShell) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"completion"},
+                                             {"completion", "tcsh"},
+                                             {"completion", "bash", "zsh"}}) {
+    const ProgramResult result = RunCli(arguments);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, HasSubstr("bash, zsh or fish"));
+  }
 }
 
 TEST(UsageTest, NoWorkingFolder) {

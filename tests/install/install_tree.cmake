@@ -23,7 +23,11 @@ foreach(file
     share/doc/containerbuilder/client/VERSIONING.md
     share/doc/containerbuilder/client/examples/cpp/build_image.cc
     share/doc/containerbuilder/service/THREAT_MODEL.md
-    share/man/man8/container-builderd.8)
+    share/bash-completion/completions/container-builder
+    share/fish/vendor_completions.d/container-builder.fish
+    share/man/man1/container-builder.1
+    share/man/man8/container-builderd.8
+    share/zsh/site-functions/_container-builder)
   if(NOT EXISTS "${TREE}/${file}")
     message(SEND_ERROR "${file} is not installed")
   endif()

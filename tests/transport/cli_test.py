@@ -1,6 +1,7 @@
 """The CLI, and so the C++ client, over TLS and with a token."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -90,3 +91,41 @@ def test_a_client_certificate(start_daemon, fake_nerdctl, cli_program, authority
     shown = [f"--tls-cert={client.cert}", f"--tls-key={client.key}"]
     assert subprocess.run([*command, *shown, "list"], capture_output=True, timeout=60).returncode == 0
     assert subprocess.run([*command, "list"], capture_output=True, timeout=60).returncode == 64 + 14
+
+
+def test_the_doctor_says_what_is_wrong(run, folder, authority, daemon):
+    tls = f"--tls-ca={authority.cert}"
+    other = f"--tls-ca={Authority(folder, 'other').cert}"
+    insecure = daemon.address  # the unix socket
+    for flags, address, code, message, hint in (
+        ([tls], None, 64 + 16, "wants to know who calls", "--token-file=FILE"),
+        ([other], None, 64 + 14, f"is not signed by {other.partition('=')[2]}", "--tls-ca=FILE"),
+        (["--tls"], None, 64 + 14, "signed by none of the machine's authorities", "--tls-ca=FILE"),
+        ([tls, "--tls-server-name=other"], None, 64 + 14, "is another name's", "--tls-server-name=NAME"),
+        ([], None, 64 + 14, "speaks TLS, and was called in the clear", "--tls-ca=FILE"),
+        ([tls], insecure, 64 + 14, "does not speak TLS", "Leave --tls"),
+        ([f"--tls-ca={folder}/missing"], None, 64 + 3, f"{folder}/missing: cannot be read", ""),
+    ):
+        result = run(*flags, "doctor", address=address)
+        assert (result.returncode, result.stderr) == (code, ""), (flags, result)
+        assert "connection  FAILED  " in result.stdout and message in result.stdout and hint in result.stdout, result
+        assert result.stdout.endswith("UNHEALTHY\n"), result
+    wrong = run(tls, "doctor", CONTAINER_BUILDER_TOKEN=new_token())
+    assert wrong.returncode == 64 + 16 and "does not know your token" in wrong.stdout, wrong
+    healed = run(tls, "doctor", CONTAINER_BUILDER_TOKEN=TOKEN)
+    assert f"{daemon.tcp_address}, over TLS, with a token\n" in healed.stdout, healed
+    assert re.search(r"^trust +OK +you may name no paths", healed.stdout, re.M), healed
+    assert "\nnerdctl " in healed.stdout and TOKEN not in healed.stdout, healed
+
+
+def test_the_doctor_tells_of_a_missing_client_certificate(start_daemon, fake_nerdctl, cli_program, authority):
+    server = authority.issue("server", "IP:127.0.0.1")
+    daemon = start_daemon(
+        f"--nerdctl={fake_nerdctl}",
+        f"--tls_cert={server.cert}",
+        f"--tls_key={server.key}",
+        f"--tls_client_ca={authority.cert}",
+    )
+    command = [cli_program, f"--address={daemon.tcp_address}", f"--tls-ca={authority.cert}", "doctor"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 64 + 14 and "--tls-cert=FILE" in result.stdout, result

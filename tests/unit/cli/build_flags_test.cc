@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "help.h"
 #include "support/status_matchers.h"
 
 namespace containerbuilder::cli {
@@ -17,15 +18,18 @@ namespace {
 
 using test_support::IsOk;
 using test_support::StatusIs;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 using Words = std::vector<std::string>;
 
-constexpr NerdctlBuildFlag kOwnFlags[] = {
-    {"help", 'h', NerdctlBuildFlag::Kind::kSwitch,
-     NerdctlBuildFlag::Path::kNone, "", "Print this help"},
-};
+// With nerdctl's flags and `--help`.
+absl::StatusOr<CommandLine> Split(const Words& words) {
+  std::vector<Flag> flags(kNerdctlFlags.begin(), kNerdctlFlags.end());
+  flags.push_back(kHelpFlag);
+  return SplitCommandLine(words, flags);
+}
 
 struct SplitCase {
   Words given;
@@ -161,7 +165,7 @@ const std::vector<SplitCase>& SplitCases() {
 TEST(SplitCommandLineTest, SplitsAsPflagDoes) {
   for (const SplitCase& expected : SplitCases()) {
     SCOPED_TRACE(testing::PrintToString(expected.given));
-    const auto line = SplitBuildCommandLine(expected.given, kOwnFlags);
+    const auto line = Split(expected.given);
     if (!expected.error.empty()) {
       EXPECT_THAT(line, StatusIs(absl::StatusCode::kInvalidArgument,
                                  StartsWith(expected.error)));
@@ -182,7 +186,7 @@ TEST(SplitCommandLineTest, KnowsEveryFlagOfTheTable) {
     const bool is_switch = flag.kind == NerdctlBuildFlag::Kind::kSwitch;
     Words words = {"--" + std::string(flag.name)};
     if (!is_switch) words.push_back("value");
-    const auto line = SplitBuildCommandLine(words, {});
+    const auto line = Split(words);
     ASSERT_THAT(line, IsOk());
     ASSERT_EQ(line->flags.size(), 1u);
     EXPECT_EQ(line->flags[0].flag.name, flag.name);
@@ -192,26 +196,25 @@ TEST(SplitCommandLineTest, KnowsEveryFlagOfTheTable) {
 }
 
 TEST(SplitCommandLineTest, SuggestsTheNearestFlag) {
-  EXPECT_THAT(SplitBuildCommandLine(Words{"--no_cache"}, {}),
+  EXPECT_THAT(Split(Words{"--no_cache"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "unknown flag: --no_cache; did you mean --no-cache?"));
-  EXPECT_THAT(SplitBuildCommandLine(Words{"--wholly-other"}, {}),
+  EXPECT_THAT(Split(Words{"--wholly-other"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "unknown flag: --wholly-other"));
-  EXPECT_THAT(SplitBuildCommandLine(Words{"--address=a"}, {}),
+  EXPECT_THAT(Split(Words{"--address=a"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("before the command")));
 }
 
 TEST(IsOnTest, TheLastOneCounts) {
-  EXPECT_FALSE(IsOn(*SplitBuildCommandLine(Words{"."}, kOwnFlags), "help"));
-  EXPECT_TRUE(IsOn(*SplitBuildCommandLine(Words{"-h"}, kOwnFlags), "help"));
-  EXPECT_FALSE(IsOn(
-      *SplitBuildCommandLine(Words{"-h", "--help=false"}, kOwnFlags), "help"));
+  EXPECT_FALSE(IsOn(*Split(Words{"."}), "help"));
+  EXPECT_TRUE(IsOn(*Split(Words{"-h"}), "help"));
+  EXPECT_FALSE(IsOn(*Split(Words{"-h", "--help=false"}), "help"));
 }
 
 absl::StatusOr<v1::BuildOptions> Options(const Words& words) {
-  const auto line = SplitBuildCommandLine(words, kOwnFlags);
+  const auto line = Split(words);
   if (!line.ok()) return line.status();
   const std::map<std::string, std::string> environment = {{"SET", "a=b"},
                                                           {"EMPTY", ""}};
@@ -331,10 +334,18 @@ TEST(MakeBuildOptionsTest, RefusesWhatItCannotSend) {
               StartsWith("unsupported Dockerfile: \"-\""));
 }
 
+TEST(SplitCommandLineTest, FlagsEndAtTheFirstArgumentWhereTheyHaveTo) {
+  const auto line = SplitCommandLine(Words{"-h", "build", "-h", "--", "."},
+                                     {&kHelpFlag, 1}, Arguments::kLast);
+  ASSERT_THAT(line, IsOk());
+  EXPECT_EQ(line->flags.size(), 1u);
+  EXPECT_THAT(line->arguments, ElementsAre("build", "-h", "--", "."));
+}
+
 TEST(FlagsHelpTest, OneLineForEach) {
-  EXPECT_EQ(FlagsHelp(kOwnFlags),
+  EXPECT_EQ(FlagsHelp({&kHelpFlag, 1}),
             "  -h, --help                  Print this help\n");
-  EXPECT_THAT(FlagsHelp(kNerdctlBuildFlags),
+  EXPECT_THAT(FlagsHelp(kNerdctlFlags),
               HasSubstr("\n  -t, --tag list              Name"));
 }
 

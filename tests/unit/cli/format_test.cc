@@ -29,6 +29,17 @@ TEST(FormatTest, AgeAndDurationOfARunningBuild) {
             "builds/1  RUNNING  1m40s  40s       -    .\n");
 }
 
+TEST(FormatTest, ColoursMoveNoColumn) {
+  v1::Build build;
+  build.set_name("builds/1");
+  build.set_state(v1::Build::STATE_FAILED);
+  EXPECT_EQ(BuildTable({&build, 1}, absl::UnixEpoch(), /*colors=*/true),
+            "NAME      STATE   AGE  DURATION  TAG  CONTEXT\n"
+            "builds/1  \x1b[31mFAILED\x1b[0m  -    -         -    .\n");
+  EXPECT_THAT(BuildDetails(build, absl::UnixEpoch(), /*colors=*/true),
+              HasSubstr("\nState:       \x1b[31mFAILED\x1b[0m\n"));
+}
+
 TEST(FormatTest, SeveralTags) {
   v1::Build build;
   v1::BuildOptions& options = *build.mutable_spec()->mutable_options();

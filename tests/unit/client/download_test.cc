@@ -155,6 +155,20 @@ TEST_F(DownloadTest, ReplacesAFileOnlyByTheRightBytes) {
   EXPECT_EQ(FilesInFolder(), 1u);
 }
 
+TEST_F(DownloadTest, AnythingMayEndTheProcessWithNothingLeftBehind) {
+  const std::string content = "what the build made";
+  Serve(content);
+  const absl::Status status =
+      Client(connection_, {.platform = platform_})
+          .DownloadArtifact(artifact_, folder_.Path("out"),
+                            {.progress = [this](auto...) {
+                              EXPECT_EQ(FilesInFolder(), 0u);
+                            }});
+  EXPECT_THAT(status, IsOk());
+  EXPECT_EQ(ReadFile(folder_.Path("out")), content);
+  EXPECT_EQ(FilesInFolder(), 1u);
+}
+
 TEST_F(DownloadTest, GivesUpWithNothingLeftBehind) {
   Serve("right", 0, absl::UnavailableError("cut"));
   EXPECT_THAT(Download(folder_.Path("out")),
