@@ -31,7 +31,9 @@ from peers import (
 MIB = 1 << 20
 SECONDS = 3
 # gRPC 1.51 minds its limit of streams only with peers that have acknowledged it, and takes a hundred bytes of memory for
-# each that begins one. What a connection may send without a call (9 MiB) bounds that, and no more than that.
+# each that begins one. What a connection may send without a call (9 MiB) bounds that, and no more than that: its quota
+# (--max_rpc_memory_bytes) knows nothing of them. A peer that puts its headers into HPACK's table begins a stream by 15
+# bytes, of which each takes 450: that would be 4 GiB, and is not tried here.
 BEGUN_STREAMS = 1280 * MIB
 
 
