@@ -6,10 +6,11 @@ namespace {
 constexpr char kBash[] = R"script(# bash completion for container-builder
 _container_builder() {
   # Bash parts words at `=` and `:` as well; the program does not.
-  local words=() rest=${COMP_LINE:0:COMP_POINT} word i
+  local words=() rest=${COMP_LINE:0:COMP_POINT} word next i
   for ((i = 0; i <= COMP_CWORD; ++i)); do
     word=${rest#"${rest%%[![:space:]]*}"}
-    ((i < COMP_CWORD)) && local next=${word#"${COMP_WORDS[i]}"} || local next=
+    next=
+    ((i == COMP_CWORD)) || next=${word#"${COMP_WORDS[i]}"}
     if ((i > 0)) && [[ $word == "$rest" ]]; then
       words[-1]+=${word%"$next"}
     else

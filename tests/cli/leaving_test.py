@@ -95,12 +95,13 @@ def test_a_second_signal_while_the_service_says_nothing(start, deaf, temp, event
     program.stdin.write(archive(Dockerfile=b"FROM scratch\n"))
     program.stdin.close()
     program.stdin = None
-    deaf.accept()
-    assert unpacked(temp, "Dockerfile")
-    program.send_signal(signal.SIGINT)
-    wait_for_err(program, b"again")
-    program.send_signal(signal.SIGINT)
-    assert program.wait(30) == 130
+    connection, _ = deaf.accept()
+    with connection:
+        assert unpacked(temp, "Dockerfile")
+        program.send_signal(signal.SIGINT)
+        wait_for_err(program, b"again")
+        program.send_signal(signal.SIGINT)
+        assert program.wait(30) == 130
     assert list(temp.iterdir()) == []
 
 
