@@ -19,7 +19,10 @@ class AlarmTimer final : public Timer {
         gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                      gpr_time_from_nanos(absl::ToInt64Nanoseconds(duration),
                                          GPR_TIMESPAN)),
-        [then = std::move(then)](bool /*expired*/) { then(); });
+        // What it holds goes here, and not where gRPC's alarm does.
+        [then = std::move(then)](bool /*expired*/) mutable {
+          std::exchange(then, nullptr)();
+        });
   }
   void Hasten() override { alarm_.Cancel(); }
 
