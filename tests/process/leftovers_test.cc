@@ -61,6 +61,13 @@ class Child {
                           arguments.data(), entries.data()),
               0);
     posix_spawnattr_destroy(&attributes);
+    // posix_spawn returns while the kernel still sets the new program up.
+    if (!environment.empty()) {
+      EXPECT_TRUE(Eventually([this] {
+        const auto seen = ReadEnvironment(pid_);
+        return seen.has_value() && !seen->empty();
+      }));
+    }
   }
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;

@@ -39,8 +39,9 @@ TEST(PagesTest, EachNamesEverySetting) {
 TEST(PagesTest, NothingInTheManPageIsARequestByChance) {
   for (const absl::string_view line : absl::StrSplit(ManPage(), '\n')) {
     if (line.empty() || (line[0] != '.' && line[0] != '\'')) continue;
-    EXPECT_THAT(std::string(line),
-                testing::MatchesRegex(R"(\.(TH|SH|TP|B|BI|BR|RI|I|br)( .*)?)"));
+    EXPECT_THAT(
+        std::string(line),
+        testing::MatchesRegex(R"(\.(TH|ad|SH|TP|B|BI|BR|RI|I|br)( .*)?)"));
   }
 }
 
