@@ -559,7 +559,7 @@ bool BlobStore::Hold::Add(const Digest& digest, std::int64_t size) {
     hold = std::make_shared<bool>();  // any object will do
     found->second.holds = hold;
   }
-  held_.push_back(std::move(hold));
+  held_.insert_or_assign(digest, std::move(hold));
   store_->Touch(owner_, owner, digest, found->second);
   return true;
 }
@@ -573,7 +573,14 @@ absl::StatusOr<UniqueFd> BlobStore::Hold::Open(const Digest& digest) const {
 
 void BlobStore::Hold::Remove(const Digest& digest) {
   absl::MutexLock lock(&store_->mutex_);
-  store_->Erase(owner_, store_->OwnerAt(owner_), digest);
+  Owner& owner = store_->OwnerAt(owner_);
+  const auto found = owner.blobs.find(digest);
+  const auto held = held_.find(digest);
+  if (found == owner.blobs.end() || held == held_.end() ||
+      found->second.holds.lock() != held->second) {
+    return;
+  }
+  store_->Erase(owner_, owner, digest);
 }
 
 }  // namespace containerbuilder::service

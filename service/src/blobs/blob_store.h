@@ -106,13 +106,14 @@ class BlobStore {
     bool Add(const Digest& digest, std::int64_t size = -1);
     // NOT_FOUND where it has vanished.
     absl::StatusOr<UniqueFd> Open(const Digest& digest) const;
-    // It is not itself any more.
+    // It is not itself any more. Where it was sent again since it was added,
+    // that one stays.
     void Remove(const Digest& digest);
 
    private:
     BlobStore* const store_;
     const std::string owner_;
-    std::vector<std::shared_ptr<const void>> held_;
+    absl::flat_hash_map<Digest, std::shared_ptr<const void>> held_;
   };
 
   // Drops parts that nobody went on with, and blobs where the disk is full.

@@ -364,6 +364,8 @@ TEST_F(BlobStoreTest, AHoldOfWhatWasRemovedFreesNothingNew) {
   ASSERT_THAT(Send("a"), IsOk());
   BlobStore::Hold hold(store_.get(), "me");
   ASSERT_TRUE(hold.Add(Digest::Of("a"), 1));
+  old_hold->Remove(Digest::Of("a"));
+  EXPECT_TRUE(Has("a"));
   old_hold.reset();
   EXPECT_THAT(Send("b"), HasReason("NO_SPACE"));
   EXPECT_TRUE(Has("a"));
