@@ -207,7 +207,7 @@ void Acceptor::CountCall(const std::string& peer, std::int64_t bytes) {
 void Acceptor::BeginUpload(const std::string& peer) {
   if (absl::StartsWith(peer, "unix:")) return;
   absl::MutexLock lock(&mutex_);
-  ++uploads_[peer];
+  ++uploads_[peer].open;
 }
 
 void Acceptor::EndUpload(const std::string& peer) {
@@ -215,15 +215,25 @@ void Acceptor::EndUpload(const std::string& peer) {
   absl::MutexLock lock(&mutex_);
   const auto found = uploads_.find(peer);
   if (found == uploads_.end()) return;
-  // What came of it and was never read stays with the connection's own: to
-  // give it back would pay for any flood, an empty upload at a time.
-  if (--found->second == 0) uploads_.erase(found);
+  // For what came of it and was never read. To give back more than uploads
+  // brought would pay for any flood, an empty upload at a time.
+  Uploads& uploads = found->second;
+  const std::int64_t given_back =
+      std::min(uploads.counted, limits::kUploadAheadBytes);
+  if (given_back > 0) called_[peer] += given_back;
+  uploads.counted -= given_back;
+  if (--uploads.open == 0) uploads_.erase(found);
 }
 
 void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
   if (absl::StartsWith(peer, "unix:")) return;
   absl::MutexLock lock(&mutex_);
   called_[peer] += bytes + bytes / 16 + limits::kPieceOverheadBytes;
+  const auto found = uploads_.find(peer);
+  if (found == uploads_.end()) return;
+  Uploads& uploads = found->second;
+  uploads.counted = std::min(uploads.counted + bytes,
+                             uploads.open * limits::kUploadAheadBytes);
 }
 
 void Acceptor::CheckFloods(absl::Time now) {
@@ -282,8 +292,9 @@ std::int64_t Acceptor::Account(Connection& connection, absl::Time now) {
 std::int64_t Acceptor::AheadOf(const Connection& connection) {
   absl::MutexLock lock(&mutex_);
   const auto found = uploads_.find(connection.peer);
-  return found == uploads_.end() ? 0
-                                 : found->second * limits::kUploadAheadBytes;
+  return found == uploads_.end()
+             ? 0
+             : found->second.open * limits::kUploadAheadBytes;
 }
 
 std::int64_t Acceptor::TakeCalled(const std::string& peer) {

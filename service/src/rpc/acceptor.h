@@ -92,6 +92,14 @@ class Acceptor {
     std::int64_t allowance = 0;
   };
 
+  // Of one connection.
+  struct Uploads {
+    int open = 0;
+    // What came of their pieces, and may be given back at their ends: at most
+    // limits::kUploadAheadBytes for each.
+    std::int64_t counted = 0;
+  };
+
   Acceptor(std::vector<Listener> listeners, Limits limits,
            std::shared_ptr<spdlog::logger> logger);
 
@@ -136,7 +144,7 @@ class Acceptor {
       ABSL_GUARDED_BY(mutex_);
 
   // Peer -> uploads that are under way.
-  absl::flat_hash_map<std::string, int> uploads_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, Uploads> uploads_ ABSL_GUARDED_BY(mutex_);
 
   // The thread's own.
   std::uint64_t next_id_;

@@ -116,6 +116,18 @@ TEST_F(AcceptorTest, UploadsThatBringNothingPayForNoFlood) {
   EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
 }
 
+// As one that is refused while more of it is on its way.
+TEST_F(AcceptorTest, UploadsThatAreBrokenOffAreNoFlood) {
+  for (int i = 0; i < 3 * kPartsOfAFlood; ++i) {
+    acceptor_->BeginUpload(peer_);
+    ASSERT_TRUE(SendPart());
+    acceptor_->CountPiece(peer_, kPart);
+    ASSERT_TRUE(SendPart());
+    acceptor_->EndUpload(peer_);
+  }
+  EXPECT_FALSE(HasEnded());
+}
+
 TEST_F(AcceptorTest, WhatCameOfUploadsIsNoFlood) {
   acceptor_->BeginUpload(peer_);
   for (int i = 0; i < 3 * kPartsOfAFlood; ++i) {
