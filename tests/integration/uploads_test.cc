@@ -845,6 +845,19 @@ TEST_F(UploadsTest, ACallThatSendsNothingIsEnded) {
   EXPECT_THAT(rest.End(), IsOk());
 }
 
+TEST_F(UploadsTest, NoServerEndsTransfersAtOnce) {
+  for (const absl::Duration timeout :
+       {-absl::Seconds(1), absl::ZeroDuration(), absl::Milliseconds(99)}) {
+    service::ServerOptions options;
+    options.state_dir = folder_.Path("state");
+    options.nerdctl = FAKE_NERDCTL;
+    options.transfer_idle_timeout = timeout;
+    EXPECT_THAT(service::Server::Create(options),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("transfer_idle_timeout")));
+  }
+}
+
 // Four of those would take all threads that transfers have, each for seconds.
 TEST_F(UploadsTest, OthersGoOnWhileMuchIsHashedAndACutEndsIt) {
   constexpr int kCalls = 4;

@@ -113,6 +113,9 @@ absl::Status CheckOptions(const ServerOptions& options) {
     return wrong(
         "--max_connection_idle and --max_connection_age: at least 1s, or inf");
   }
+  if (options.transfer_idle_timeout < absl::Milliseconds(100)) {
+    return wrong("transfer_idle_timeout: at least 100ms");
+  }
   return absl::OkStatus();
 }
 
