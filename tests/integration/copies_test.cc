@@ -73,6 +73,44 @@ class CopiesTest : public BuildsTest {
     return build.ok() ? Await(build->name()) : v1::Build();
   }
 
+  // With a context that takes a while to copy.
+  v1::BuildRequest Large(const std::string& name, std::int64_t bytes) {
+    v1::BuildRequest request = Theirs(name, "");
+    fs::resize_file(
+        folder_.WriteFile(absl::StrCat("contexts/", name, "/large"), ""),
+        bytes);
+    return request;
+  }
+  // A stranger asks for it, and goes in the middle of its copy.
+  void GoWhileCopied(const v1::BuildRequest& request, bool follow) {
+    grpc::ClientContext context;
+    grpc::Status status;
+    std::thread call([&] {
+      if (follow) {
+        status = anonymous().stub().Build(&context, request)->Finish();
+        return;
+      }
+      v1::CreateBuildResponse response;
+      status = anonymous().stub().CreateBuild(
+          &context, test_support::ToCreate(request), &response);
+    });
+    EXPECT_TRUE(test_support::Eventually([this] { return IsCopied(); }));
+    context.TryCancel();
+    call.join();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+  }
+  bool IsCopied() {
+    std::error_code gone;
+    for (const auto& entry :
+         fs::directory_iterator(folder_.Path("state/new"), gone)) {
+      if (fs::file_size(entry.path() / "staging/context/large", gone) > 0 &&
+          !gone) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   std::string FolderOf(const std::string& name) {
     return folder_.Path("state/" + name);
   }
@@ -212,38 +250,27 @@ TEST_F(CopiesTest, ARefusalLeavesNothing) {
 // Also in the middle of a file.
 TEST_F(CopiesTest, ACallerThatGoesEndsTheCopy) {
   Start();
-  const v1::BuildRequest request = Theirs("a", "");
-  constexpr std::int64_t kLarge = std::int64_t{2} << 30;
-  fs::resize_file(folder_.WriteFile("contexts/a/large", ""), kLarge);
-  const auto is_copied = [this] {
-    std::error_code gone;
-    for (const auto& entry :
-         fs::directory_iterator(folder_.Path("state/new"), gone)) {
-      if (fs::file_size(entry.path() / "staging/context/large", gone) > 0 &&
-          !gone) {
-        return true;
-      }
-    }
-    return false;
-  };
+  GoWhileCopied(Large("a", std::int64_t{2} << 30), /*follow=*/true);
+  EXPECT_TRUE(test_support::Eventually([this] { return Unadmitted() == 0; }));
+  EXPECT_EQ(api().List()->builds_size(), 0);
+}
+
+// As one whose deadline is shorter than the copy takes.
+TEST_F(CopiesTest, ABuildThatOutlivesItsCallIsMadeWithoutIt) {
+  Start();
   for (const bool follow : {false, true}) {
-    grpc::ClientContext context;
-    grpc::Status status;
-    std::thread call([&] {
-      if (follow) {
-        status = anonymous().stub().Build(&context, request)->Finish();
-        return;
-      }
-      v1::CreateBuildResponse response;
-      status = anonymous().stub().CreateBuild(
-          &context, test_support::ToCreate(request), &response);
-    });
-    EXPECT_TRUE(test_support::Eventually(is_copied));
-    context.TryCancel();
-    call.join();
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
-    EXPECT_TRUE(test_support::Eventually([this] { return Unadmitted() == 0; }));
-    EXPECT_EQ(api().List()->builds_size(), 0);
+    v1::BuildRequest request = Large(follow ? "b" : "a", 512 << 20);
+    request.set_request_id(absl::StrCat("request-", follow));
+    request.mutable_policy()->set_disconnect_policy(
+        v1::DISCONNECT_POLICY_DETACH);
+    GoWhileCopied(request, follow);
+    ASSERT_TRUE(test_support::Eventually(
+        [&] { return api().List()->builds_size() == (follow ? 2 : 1); }));
+    const std::string name = api().List()->builds(0).name();
+    const auto joined = anonymous().Create(request);
+    ASSERT_THAT(joined, IsOk());
+    EXPECT_EQ(joined->name(), name);
+    EXPECT_EQ(Await(name).state(), v1::Build::STATE_SUCCEEDED);
   }
 }
 

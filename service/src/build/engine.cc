@@ -366,8 +366,7 @@ absl::StatusOr<BuildWatch> Engine::StartBuild(const v1::BuildRequest& request,
 }
 
 absl::StatusOr<v1::Build> Engine::CreateBuild(
-    const v1::CreateBuildRequest& request, const Caller& caller,
-    const IsGone& is_gone) {
+    const v1::CreateBuildRequest& request, const Caller& caller) {
   if (request.policy().disconnect_policy() == v1::DISCONNECT_POLICY_CANCEL) {
     return errors::OptionInvalid(
         "policy.disconnect_policy",
@@ -378,7 +377,7 @@ absl::StatusOr<v1::Build> Engine::CreateBuild(
       const Admission admission,
       Admit({request.spec(), request.policy(), request.request_id(),
              request.annotations(), v1::DISCONNECT_POLICY_DETACH},
-            caller, is_gone, /*attach=*/false));
+            caller, /*is_gone=*/nullptr, /*attach=*/false));
   return admission.live != nullptr ? admission.live->Snapshot()
                                    : admission.record.build();
 }
@@ -425,7 +424,10 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   absl::Cleanup discard = [this, &id] {
     state_.DiscardBuild(id).IgnoreError();
   };
-  CONTAINERBUILDER_RETURN_IF_ERROR(Stage(id, spec, *rules, caller, is_gone));
+  const bool needs_caller =
+      spec.policy().disconnect_policy() == v1::DISCONNECT_POLICY_CANCEL;
+  CONTAINERBUILDER_RETURN_IF_ERROR(
+      Stage(id, spec, *rules, caller, needs_caller ? is_gone : IsGone()));
 
   BuildRecord record;
   v1::Build& build = *record.mutable_build();

@@ -101,15 +101,15 @@ class Engine {
 
   // Admits a build, or joins the one that this caller made by the same request
   // id, and attaches the caller to it. `is_gone`, where it is not null, is
-  // asked while the build's context is copied, which is given up then;
-  // CANCELLED.
+  // asked while the context of a build that ends with its calls is copied,
+  // which is given up then; CANCELLED. Other builds are made all the same.
   absl::StatusOr<BuildWatch> StartBuild(const v1::BuildRequest& request,
                                         const Caller& caller,
                                         const IsGone& is_gone = nullptr);
-  // The same with nobody attached.
+  // The same with nobody attached: the build is made whatever becomes of the
+  // caller.
   absl::StatusOr<v1::Build> CreateBuild(const v1::CreateBuildRequest& request,
-                                        const Caller& caller,
-                                        const IsGone& is_gone = nullptr);
+                                        const Caller& caller);
 
   // Joins a build behind the event `after_sequence`.
   absl::StatusOr<BuildWatch> WatchBuild(absl::string_view name,

@@ -127,15 +127,13 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
       Admit(*context, Role::kBuilder, request->ByteSizeLong());
   Executor* const executor =
       caller.ok() ? AdmissionsOf(*caller, request->spec()) : requests_;
-  return Answer(
-      context, std::move(caller), executor,
-      [this, context, request, response](const Caller& asker) -> absl::Status {
-        CONTAINERBUILDER_ASSIGN_OR_RETURN(
-            *response->mutable_build(),
-            engine_->CreateBuild(*request, asker,
-                                 [context] { return context->IsCancelled(); }));
-        return absl::OkStatus();
-      });
+  return Answer(context, std::move(caller), executor,
+                [this, request, response](const Caller& asker) -> absl::Status {
+                  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+                      *response->mutable_build(),
+                      engine_->CreateBuild(*request, asker));
+                  return absl::OkStatus();
+                });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
