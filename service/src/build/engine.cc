@@ -495,6 +495,7 @@ absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
   const absl::StatusOr<std::string> made = state_.MakeBuild(id);
   if (!made.ok()) return ForCaller(made.status());
   const std::string folder = absl::StrCat(*made, kStagingFolder);
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const UniqueFd to_sync, OpenToSync(*made));
   TreeCopier::Limits limits = CopyLimits(policy);
   limits.cancelled = [this, &is_gone] {
     if (is_gone != nullptr && is_gone()) return true;
@@ -507,7 +508,7 @@ absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
   }
   CONTAINERBUILDER_RETURN_IF_ERROR(staged);
   CONTAINERBUILDER_RETURN_IF_ERROR(policy.CheckStaged(spec, folder, caller));
-  return SyncStaged(folder);
+  return SyncStaged(to_sync);
 }
 
 TreeCopier::Limits Engine::CopyLimits(const Policy& policy) {

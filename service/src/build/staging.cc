@@ -255,16 +255,20 @@ absl::Status StageInputs(const StagingPlan& plan, const std::string& folder,
   return absl::OkStatus();
 }
 
-absl::Status SyncStaged(const std::string& folder) {
-  const absl::StatusOr<UniqueFd> opened = OpenFolder(folder);
+absl::StatusOr<UniqueFd> OpenToSync(const std::string& folder) {
+  absl::StatusOr<UniqueFd> opened = OpenFolder(folder);
   if (!opened.ok()) return ForField(opened.status(), "spec.options");
+  return opened;
+}
+
+absl::Status SyncStaged(const UniqueFd& folder) {
   // All of the disk at once, and not file by file: a disk flushes its cache for
   // each of these, which takes a second for a thousand files, where this takes
   // some milliseconds. It waits for what others have written, too; that goes on
   // in the background anyway. To look at a restart whether the copies are whole
   // would need a digest of each.
-  if (syncfs(opened->get()) == 0) return absl::OkStatus();
-  return ForField(FileError(errno, folder), "spec.options");
+  if (syncfs(folder.get()) == 0) return absl::OkStatus();
+  return ForField(FileError(errno, "the copies"), "spec.options");
 }
 
 absl::Status DeliverOutputs(const StagingPlan& plan, const std::string& folder,

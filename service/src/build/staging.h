@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/unique_fd.h"
 #include "blobs/blob_store.h"
 #include "build/roots.h"
 #include "build/tree_copy.h"
@@ -85,9 +87,13 @@ struct StagingPlan {
 absl::Status StageInputs(const StagingPlan& plan, const std::string& folder,
                          BlobStore& blobs, const TreeCopier::Limits& limits);
 
+// Opens a folder for SyncStaged; it is there already.
+absl::StatusOr<UniqueFd> OpenToSync(const std::string& folder);
+
 // Puts what StageInputs made on disk, so that a build which waits finds it
-// after a crash of the machine, too. NO_SPACE, INTERNAL.
-absl::Status SyncStaged(const std::string& folder);
+// after a crash of the machine, too. `folder` is on that disk, and was opened
+// before: only failures to write since then are told. NO_SPACE, INTERNAL.
+absl::Status SyncStaged(const UniqueFd& folder);
 
 // Copies the outputs from `folder` to their places. CANCELLED, or what went
 // wrong, in words for the build's failure; outputs that were complete before

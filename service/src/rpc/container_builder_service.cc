@@ -253,10 +253,12 @@ ContainerBuilderService::DownloadArtifact(
 
 Executor* ContainerBuilderService::AdmissionsOf(
     const Caller& caller, const v1::BuildSpec& spec) const {
-  // Trusted callers' own contexts are used in place, and they do not wait for
-  // others' copies.
-  return caller.trusted && spec.context_digest().empty() ? requests_
-                                                         : admissions_;
+  // Trusted callers' own contexts are used in place, and where nothing is by
+  // value, nothing is copied and put on disk: they do not wait for others'
+  // copies, and unary calls do not wait for the disk.
+  const bool copies = !caller.trusted || !spec.context_digest().empty() ||
+                      !spec.dockerfile().empty();
+  return copies ? admissions_ : requests_;
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Answer(

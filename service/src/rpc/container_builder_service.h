@@ -45,7 +45,7 @@ class ContainerBuilderService final
   };
 
   // All must outlive it. Work that may block runs on `requests`, admissions
-  // that copy whole contexts on `admissions`, what feeds streams on `streams`,
+  // that copy anything on `admissions`, what feeds streams on `streams`,
   // uploads and downloads on `transfers`.
   ContainerBuilderService(Options options, Engine* engine,
                           const Authenticator* authenticator,
