@@ -257,20 +257,21 @@ absl::StatusOr<v1::FindMissingBlobsResponse> BlobStore::FindMissing(
   return response;
 }
 
-absl::Status BlobStore::BeginUpload(absl::string_view caller) {
+absl::Status BlobStore::BeginUpload(absl::string_view counted_as) {
   absl::MutexLock lock(&mutex_);
   if (closed_) return errors::Draining();
-  Owner& owner = OwnerAt(OwnerOf(caller));
-  if (owner.uploads >= limits::kMaxOpenUploads) {
+  int& count = uploads_[counted_as];
+  if (count >= limits::kMaxOpenUploads) {
     return errors::TooManyUploads(limits::kMaxOpenUploads);
   }
-  ++owner.uploads;
+  ++count;
   return absl::OkStatus();
 }
 
-void BlobStore::EndUpload(absl::string_view caller) {
+void BlobStore::EndUpload(absl::string_view counted_as) {
   absl::MutexLock lock(&mutex_);
-  --OwnerAt(OwnerOf(caller)).uploads;
+  const auto found = uploads_.find(counted_as);
+  if (--found->second == 0) uploads_.erase(found);
 }
 
 absl::StatusOr<BlobStore::Place> BlobStore::BeginPart(absl::string_view caller,

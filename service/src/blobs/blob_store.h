@@ -62,11 +62,11 @@ class BlobStore {
 
   // --- For BlobUpload
 
-  // Counts a call of the caller in; RATE_LIMITED where he has many, and then
-  // EndUpload is not to be called.
-  absl::Status BeginUpload(absl::string_view caller)
+  // Counts a call in; RATE_LIMITED where there are many that are counted as
+  // this, and then EndUpload is not to be called.
+  absl::Status BeginUpload(absl::string_view counted_as)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  void EndUpload(absl::string_view caller) ABSL_LOCKS_EXCLUDED(mutex_);
+  void EndUpload(absl::string_view counted_as) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // A place that one upload alone writes to.
   struct Place {
@@ -144,7 +144,6 @@ class BlobStore {
     absl::flat_hash_map<Digest, Blob> blobs;
     std::list<Digest> by_use;  // the longest unused first
     absl::flat_hash_map<Digest, Part> parts;
-    int uploads = 0;  // calls under way
     std::int64_t bytes = 0;
   };
 
@@ -186,6 +185,8 @@ class BlobStore {
       ABSL_GUARDED_BY(mutex_);
   std::int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  // What calls under way are counted as -> how many.
+  absl::flat_hash_map<std::string, int> uploads_ ABSL_GUARDED_BY(mutex_);
 };
 
 // What a BlobDigest names; OPTION_INVALID about `field` where it is none.

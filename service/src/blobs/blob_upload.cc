@@ -17,19 +17,23 @@
 
 namespace containerbuilder::service {
 absl::StatusOr<std::unique_ptr<BlobUpload>> BlobUpload::Begin(
-    BlobStore* store, std::string caller) {
-  CONTAINERBUILDER_RETURN_IF_ERROR(store->BeginUpload(caller));
-  return std::unique_ptr<BlobUpload>(new BlobUpload(store, std::move(caller)));
+    BlobStore* store, std::string caller, std::string counted_as) {
+  CONTAINERBUILDER_RETURN_IF_ERROR(store->BeginUpload(counted_as));
+  return std::unique_ptr<BlobUpload>(
+      new BlobUpload(store, std::move(caller), std::move(counted_as)));
 }
 
-BlobUpload::BlobUpload(BlobStore* store, std::string caller)
-    : store_(store), caller_(std::move(caller)) {}
+BlobUpload::BlobUpload(BlobStore* store, std::string caller,
+                       std::string counted_as)
+    : store_(store),
+      caller_(std::move(caller)),
+      counted_as_(std::move(counted_as)) {}
 
 BlobUpload::~BlobUpload() {
   if (current_ && current_->file.valid()) {
     store_->LeavePart(caller_, current_->digest, current_->offset);
   }
-  store_->EndUpload(caller_);
+  store_->EndUpload(counted_as_);
 }
 
 absl::StatusOr<bool> BlobUpload::Take(const v1::UploadBlobsRequest& piece) {

@@ -21,9 +21,10 @@ namespace containerbuilder::service {
 // of a blob when it is destroyed is kept, to be gone on with.
 class BlobUpload {
  public:
-  // `store` must outlive it. RATE_LIMITED, DRAINING.
-  static absl::StatusOr<std::unique_ptr<BlobUpload>> Begin(BlobStore* store,
-                                                           std::string caller);
+  // `store` must outlive it. RATE_LIMITED where there are many of `counted_as`,
+  // DRAINING.
+  static absl::StatusOr<std::unique_ptr<BlobUpload>> Begin(
+      BlobStore* store, std::string caller, std::string counted_as);
   BlobUpload(const BlobUpload&) = delete;
   BlobUpload& operator=(const BlobUpload&) = delete;
   ~BlobUpload();
@@ -37,7 +38,7 @@ class BlobUpload {
   absl::StatusOr<v1::UploadBlobsResponse> Finish();
 
  private:
-  BlobUpload(BlobStore* store, std::string caller);
+  BlobUpload(BlobStore* store, std::string caller, std::string counted_as);
 
   struct Current {
     Digest digest;
@@ -57,6 +58,7 @@ class BlobUpload {
 
   BlobStore* const store_;
   const std::string caller_;
+  const std::string counted_as_;
   std::optional<Current> current_;
   std::int64_t unchecked_bytes_ = 0;
   v1::UploadBlobsResponse response_;

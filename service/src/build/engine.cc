@@ -637,11 +637,11 @@ absl::StatusOr<v1::FindMissingBlobsResponse> Engine::FindMissingBlobs(
 }
 
 absl::StatusOr<std::unique_ptr<BlobUpload>> Engine::UploadBlobs(
-    const Caller& caller) {
+    const Caller& caller, const std::string& counted_as) {
   if (const absl::Status state = state_.Check(); !state.ok()) {
     return errors::Storage(state.message());
   }
-  return BlobUpload::Begin(blobs_.get(), caller.name);
+  return BlobUpload::Begin(blobs_.get(), caller.name, counted_as);
 }
 
 // --- Running ----------------------------------------------------------------
@@ -1002,7 +1002,8 @@ absl::Status Engine::DeleteBuild(absl::string_view name, const Caller& caller) {
 }
 
 absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
-    const v1::DownloadArtifactRequest& request, const Caller& caller) {
+    const v1::DownloadArtifactRequest& request, const Caller& caller,
+    const std::string& counted_as) {
   if (request.name().empty()) {
     return errors::OptionInvalid(
         "name", "name the artifact, in the form builds/{id}/artifacts/{n}");
@@ -1025,7 +1026,7 @@ absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
     return errors::OffsetOutOfRange(request.offset(), artifact->size_bytes());
   }
   OpenedArtifact opened;
-  CONTAINERBUILDER_ASSIGN_OR_RETURN(opened.counted, CountDownload(caller.name));
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(opened.counted, CountDownload(counted_as));
   opened.size = artifact->size_bytes();
   opened.file = UniqueFd(
       open(ArtifactPath(state_.build_path(BuildId(name->build)), name->number)
@@ -1043,17 +1044,17 @@ absl::StatusOr<Engine::OpenedArtifact> Engine::OpenArtifact(
 }
 
 absl::StatusOr<std::shared_ptr<void>> Engine::CountDownload(
-    const std::string& caller) {
+    const std::string& counted_as) {
   absl::MutexLock lock(&mutex_);
-  int& count = downloads_[caller];
+  int& count = downloads_[counted_as];
   if (count >= limits::kMaxOpenDownloads) {
     return errors::TooManyDownloads(limits::kMaxOpenDownloads);
   }
   ++count;
   // Any pointer will do that is not null.
-  return std::shared_ptr<void>(this, [this, caller](void*) {
+  return std::shared_ptr<void>(this, [this, counted_as](void*) {
     absl::MutexLock unlock(&mutex_);
-    const auto found = downloads_.find(caller);
+    const auto found = downloads_.find(counted_as);
     if (--found->second == 0) downloads_.erase(found);
   });
 }

@@ -127,20 +127,24 @@ class Engine {
   absl::Status DeleteBuild(absl::string_view name, const Caller& caller);
 
   // An artifact that the caller may see, open for reading. It must not outlive
-  // the engine, and he has at most limits::kMaxOpenDownloads at the same time.
+  // the engine, and there are at most limits::kMaxOpenDownloads of one
+  // `counted_as` at the same time: callers of one name may be many.
   struct OpenedArtifact {
     UniqueFd file;
     std::int64_t size = 0;
     std::shared_ptr<void> counted;  // until it goes
   };
   absl::StatusOr<OpenedArtifact> OpenArtifact(
-      const v1::DownloadArtifactRequest& request, const Caller& caller);
+      const v1::DownloadArtifactRequest& request, const Caller& caller,
+      const std::string& counted_as);
 
   // Which of these the caller has not sent.
   absl::StatusOr<v1::FindMissingBlobsResponse> FindMissingBlobs(
       const v1::FindMissingBlobsRequest& request, const Caller& caller);
-  // Takes contents of the caller in; must not outlive the engine.
-  absl::StatusOr<std::unique_ptr<BlobUpload>> UploadBlobs(const Caller& caller);
+  // Takes contents of the caller in; must not outlive the engine. There are at
+  // most limits::kMaxOpenUploads of one `counted_as` at the same time.
+  absl::StatusOr<std::unique_ptr<BlobUpload>> UploadBlobs(
+      const Caller& caller, const std::string& counted_as);
 
   // Takes no more builds, leaves those that wait to the next start, gives
   // those that run options.drain_timeout, then stops them, and waits for their
@@ -201,9 +205,9 @@ class Engine {
                      const Policy& policy, const Caller& caller,
                      const IsGone& is_gone);
   TreeCopier::Limits CopyLimits(const Policy& policy);
-  // Counts a download of the caller in until the answer goes; RATE_LIMITED.
-  absl::StatusOr<std::shared_ptr<void>> CountDownload(const std::string& caller)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Counts a download in until the answer goes; RATE_LIMITED.
+  absl::StatusOr<std::shared_ptr<void>> CountDownload(
+      const std::string& counted_as) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
       const std::string& id, storage::v1::BuildRecord record,
       AdmittedSpec spec);

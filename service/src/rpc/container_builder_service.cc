@@ -65,6 +65,13 @@ std::string PeerHost(const std::string& peer) {
   return peer.substr(0, peer.rfind(':'));
 }
 
+// Whose calls are counted together: those without a name are many.
+std::string CountedAs(const Caller& caller,
+                      const grpc::CallbackServerContext& context) {
+  return caller.name == Authenticator::kAnonymous ? PeerHost(context.peer())
+                                                  : caller.name;
+}
+
 }  // namespace
 
 ContainerBuilderService::ContainerBuilderService(
@@ -225,8 +232,8 @@ ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
   if (!caller.ok()) return UploadReactor::Fail(caller.status());
   options_.on_upload(context->peer(), /*begins=*/true);
   return UploadReactor::Start(
-      [this, caller = *std::move(caller)] {
-        return engine_->UploadBlobs(caller);
+      [this, caller = *caller, counted_as = CountedAs(*caller, *context)] {
+        return engine_->UploadBlobs(caller, counted_as);
       },
       {.on_piece = [this, peer = context->peer()](
                        std::int64_t bytes) { options_.on_piece(peer, bytes); },
@@ -245,8 +252,9 @@ ContainerBuilderService::DownloadArtifact(
       Admit(*context, Role::kViewer, request->ByteSizeLong());
   if (!caller.ok()) return DownloadReactor::Fail(caller.status());
   return DownloadReactor::Start(
-      [this, request = *request, caller = *std::move(caller)] {
-        return engine_->OpenArtifact(request, caller);
+      [this, request = *request, caller = *caller,
+       counted_as = CountedAs(*caller, *context)] {
+        return engine_->OpenArtifact(request, caller, counted_as);
       },
       request->offset(), transfers_, options_.transfer_idle_timeout);
 }
@@ -291,10 +299,8 @@ absl::StatusOr<Caller> ContainerBuilderService::Admit(
   absl::StatusOr<Caller> caller =
       authenticator_->Authenticate(CredentialsOf(context));
   if (caller.ok() && !caller->trusted) {
-    const absl::Duration wait = rate_limiter_->Take(
-        caller->name == Authenticator::kAnonymous ? PeerHost(context.peer())
-                                                  : caller->name,
-        options_.now());
+    const absl::Duration wait =
+        rate_limiter_->Take(CountedAs(*caller, context), options_.now());
     if (wait > absl::ZeroDuration()) caller = errors::TooManyCalls(wait);
   }
   if (caller.ok() && caller->role < least) {

@@ -61,7 +61,7 @@ class BlobStoreTest : public testing::Test {
 
   // Null where it is refused; begin_status_ is why.
   std::unique_ptr<BlobUpload> Begin(const std::string& caller = "me") {
-    auto upload = BlobUpload::Begin(store_.get(), caller);
+    auto upload = BlobUpload::Begin(store_.get(), caller, caller);
     begin_status_ = upload.status();
     return upload.ok() ? *std::move(upload) : nullptr;
   }
@@ -369,6 +369,23 @@ TEST_F(BlobStoreTest, AHoldOfWhatWasRemovedFreesNothingNew) {
   old_hold.reset();
   EXPECT_THAT(Send("b"), HasReason("NO_SPACE"));
   EXPECT_TRUE(Has("a"));
+}
+
+// As those who are anonymous, of each address.
+TEST_F(BlobStoreTest, CallersOfOneNameMayBeCountedApart) {
+  std::vector<std::unique_ptr<BlobUpload>> uploads;
+  const auto begin = [&](const std::string& counted_as) {
+    auto upload = BlobUpload::Begin(store_.get(), "me", counted_as);
+    if (upload.ok()) uploads.push_back(*std::move(upload));
+    return upload.status();
+  };
+  for (int i = 0; i < limits::kMaxOpenUploads; ++i) {
+    ASSERT_THAT(begin("one"), IsOk());
+  }
+  EXPECT_THAT(begin("one"), HasReason("RATE_LIMITED"));
+  EXPECT_THAT(begin("another"), IsOk());
+  uploads.erase(uploads.begin());
+  EXPECT_THAT(begin("one"), IsOk());
 }
 
 TEST_F(BlobStoreTest, BoundsAllCallersTogether) {

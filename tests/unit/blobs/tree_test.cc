@@ -84,7 +84,7 @@ class TreeTest : public testing::Test {
   }
 
   void Upload() {
-    const auto upload = BlobUpload::Begin(store_.get(), "me");
+    const auto upload = BlobUpload::Begin(store_.get(), "me", "me");
     ASSERT_THAT(upload, IsOk());
     BlobStore::Hold there(store_.get(), "me");
     for (const auto& [digest, content] : tree_.blobs()) {
