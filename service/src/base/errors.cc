@@ -301,16 +301,18 @@ absl::Status UploadInProgress() {
 }
 
 absl::Status UploadIdle(absl::Duration limit) {
-  return Make(absl::StatusCode::kAborted, "UPLOAD_IDLE",
-              absl::StrCat("nothing came for ", absl::FormatDuration(limit),
-                           "; what came is kept: ask FindMissingBlobs, and go "
-                           "on"));
+  return Make(
+      absl::StatusCode::kAborted, "UPLOAD_IDLE",
+      absl::StrCat("no whole piece came for ", absl::FormatDuration(limit),
+                   "; what came is kept: ask FindMissingBlobs, and go "
+                   "on"));
 }
 
 absl::Status DownloadIdle(absl::Duration limit) {
-  return Make(absl::StatusCode::kAborted, "DOWNLOAD_IDLE",
-              absl::StrCat("nothing was read for ", absl::FormatDuration(limit),
-                           "; go on where you are"));
+  return Make(
+      absl::StatusCode::kAborted, "DOWNLOAD_IDLE",
+      absl::StrCat("no whole piece was taken for ", absl::FormatDuration(limit),
+                   "; go on where you are"));
 }
 
 absl::Status TooManyUploads(int max_uploads) {

@@ -29,7 +29,8 @@ class DownloadReactor final
   using Begin = std::function<absl::StatusOr<Engine::OpenedArtifact>()>;
 
   // `begin` runs on `transfers`, which must outlive the call. A caller that
-  // reads nothing for `idle_timeout` gets DOWNLOAD_IDLE.
+  // takes no whole piece for `idle_timeout`, or up to twice as long, gets
+  // DOWNLOAD_IDLE.
   static DownloadReactor* Start(Begin begin, std::int64_t offset,
                                 Executor* transfers,
                                 absl::Duration idle_timeout);

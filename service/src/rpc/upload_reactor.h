@@ -36,8 +36,8 @@ class UploadReactor final
   };
 
   // `begin` and what it answers run on `transfers`, which must outlive the
-  // call; `response` is gRPC's. A caller that sends nothing for `idle_timeout`
-  // gets UPLOAD_IDLE.
+  // call; `response` is gRPC's. A caller that sends no whole piece for
+  // `idle_timeout`, or up to twice as long, gets UPLOAD_IDLE.
   static UploadReactor* Start(Begin begin, Listener listener,
                               v1::UploadBlobsResponse* response,
                               Executor* transfers, absl::Duration idle_timeout);

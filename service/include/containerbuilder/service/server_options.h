@@ -98,9 +98,9 @@ struct ServerOptions : EngineOptions {
   absl::Duration health_interval = absl::Seconds(5);
   // Between heartbeats on a stream where nothing happens.
   absl::Duration heartbeat_interval = absl::Seconds(15);
-  // An upload that sends nothing, and a download that is not read, for so long
-  // is ended: a client that reads a slow disk, and a proxy that was suspended,
-  // are back by then.
+  // An upload that sends no whole piece, and a download that takes none, for so
+  // long, or up to twice as long, is ended: a client that reads a slow disk,
+  // and a proxy that was suspended, are back by then. At least 100 ms.
   absl::Duration transfer_idle_timeout = absl::Minutes(1);
 };
 
