@@ -76,6 +76,15 @@ bool LeadsOut(std::string_view name) {
   return false;
 }
 
+bool NamesRoot(std::string_view name) {
+  while (!name.empty()) {
+    const std::string_view part = name.substr(0, name.find('/'));
+    if (!part.empty() && part != ".") return false;
+    name.remove_prefix(std::min(part.size() + 1, name.size()));
+  }
+  return true;
+}
+
 // An archive's bytes, until it is to stop.
 class Source {
  public:
@@ -153,6 +162,8 @@ class Unpacker {
           "the archive has more than ", options_.max_entries, " entries"));
     }
     if (LeadsOut(name)) return EntryError(name, "leads out of the folder");
+    // The folder is the caller's, and so are its mode and times.
+    if (NamesRoot(name)) return absl::OkStatus();
     if (const char* target = archive_entry_hardlink(entry)) {
       const std::string linked = target;
       if (LeadsOut(linked)) return EntryError(name, "leads out of the folder");
