@@ -140,7 +140,7 @@ void AsyncBuild::Follower::OnCancelAnswered(const absl::Status& status) {
     // When the wait is over the build may still be in its grace period, or
     // the order may never have got there.
     const bool still_stopping = absl::IsDeadlineExceeded(status);
-    if (still_stopping || IsWorthRetrying(status)) {
+    if (still_stopping || IsWorthRetrying(status) || IsRateLimited(status)) {
       const auto delay = cancel_retry_->NextDelay(status);
       if (delay.has_value()) {
         cancel_timer_ = platform_->After(

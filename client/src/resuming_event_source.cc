@@ -118,7 +118,8 @@ void ResumingEventSource::CancelBuild(const v1::CancelBuildRequest& request) {
     status = connection_->CancelBuild(request, kCancelBuildWait).status();
     // When the wait is over the build may still be in its grace period, or
     // the order may never have got there.
-  } while ((IsWorthRetrying(status) || absl::IsDeadlineExceeded(status)) &&
+  } while ((IsWorthRetrying(status) || IsRateLimited(status) ||
+            absl::IsDeadlineExceeded(status)) &&
            retry.Wait(status, cancel_done_) && !cancel_done_.HasBeenNotified());
   if (status.ok() || absl::IsDeadlineExceeded(status) ||
       cancel_done_.HasBeenNotified()) {
