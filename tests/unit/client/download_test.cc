@@ -1,6 +1,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -267,6 +268,19 @@ TEST_F(DownloadTest, AnArchiveLeavesTheFolderItselfAlone) {
       fs::remove(folder_.Path("dest/file"));
     }
   }
+}
+
+TEST_F(DownloadTest, UnpackingWithoutDescriptorsIsAnError) {
+  const std::string dest = folder_.MakeDir("dest");
+  const std::string path = folder_.WriteFile("a.tar", Tar({{"a"}}));
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none = {0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const absl::Status status = UnpackArchive(fd.get(), dest, {});
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
 TEST_F(DownloadTest, ArchivesHaveLimits) {
