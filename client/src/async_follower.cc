@@ -147,7 +147,11 @@ void AsyncBuild::Follower::OnCancelAnswered(const absl::Status& status) {
             *delay, [self = shared_from_this()] { self->CancelBuild(); });
         return;
       }
-      if (still_stopping) return;
+      if (still_stopping) {
+        cancel_retry_.reset();
+        state_.AllowCancel();
+        return;
+      }
     }
     state_.FailCancel(status);
     call = call_;

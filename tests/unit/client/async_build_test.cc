@@ -315,6 +315,20 @@ TEST_F(AsyncBuildTest, CancelIsSentAgainUntilItIsTaken) {
   EXPECT_THAT(platform_->waits(), SizeIs(Ge(4U)));
 }
 
+TEST_F(AsyncBuildTest, CancelThatGotNoAnswerMayBeSentAgain) {
+  answers_ = {test_support::WithRetryDelay(
+      absl::DeadlineExceededError("still stopping"), 61)};
+  ExpectHangingCall(1, 3);
+  At(3, [](AsyncBuild& build) {
+    build.Cancel();
+    build.Cancel();
+    build.Cancel();
+  });
+  Build();
+  EXPECT_THAT(recorder_->Wait(), IsOk());
+  EXPECT_EQ(cancels_, 2);
+}
+
 TEST_F(AsyncBuildTest, CancelThatIsRefusedEndsIt) {
   answers_ = {absl::PermissionDeniedError("not yours")};
   ExpectHangingCall(1, 3);
