@@ -10,12 +10,18 @@ namespace {
 void RemoveTree(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code ignored;
-  // What is in a folder may have been made unwritable.
+  const auto make_writable = [&ignored](const fs::path& folder) {
+    fs::permissions(folder, fs::perms::owner_all, fs::perm_options::add,
+                    ignored);
+  };
+  // It, or what is in it, may have been made unwritable.
+  if (fs::symlink_status(path, ignored).type() == fs::file_type::directory) {
+    make_writable(path);
+  }
   for (fs::recursive_directory_iterator at(path, ignored), end; at != end;
        at.increment(ignored)) {
     if (at->is_directory(ignored) && !at->is_symlink(ignored)) {
-      fs::permissions(at->path(), fs::perms::owner_all, fs::perm_options::add,
-                      ignored);
+      make_writable(at->path());
     }
   }
   fs::remove_all(path, ignored);

@@ -38,11 +38,12 @@ absl::StatusOr<std::string> ReadLocalFile(const std::string& path,
 absl::StatusOr<std::string> ReadDescriptor(int fd, absl::string_view what,
                                            std::size_t most,
                                            const std::stop_token& stop) {
-  const client::ReadWait wait(fd, stop);
+  const auto wait = client::ReadWait::Create(fd, stop);
+  if (!wait.ok()) return wait.status();
   std::string bytes;
   std::string buffer(std::size_t{64} * 1024, '\0');
   while (true) {
-    if (!wait.Wait()) {
+    if (!(*wait)->Wait()) {
       return absl::CancelledError(absl::StrCat("stopped reading ", what));
     }
     const ssize_t count = ::read(fd, buffer.data(), buffer.size());

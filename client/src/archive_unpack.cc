@@ -76,11 +76,20 @@ bool LeadsOut(std::string_view name) {
   return false;
 }
 
+bool NamesRoot(std::string_view name) {
+  while (!name.empty()) {
+    const std::string_view part = name.substr(0, name.find('/'));
+    if (!part.empty() && part != ".") return false;
+    name.remove_prefix(std::min(part.size() + 1, name.size()));
+  }
+  return true;
+}
+
 // An archive's bytes, until it is to stop.
 class Source {
  public:
-  Source(int fd, const std::stop_token& stop)
-      : fd_(fd), wait_(fd, stop), block_(kBlockSize) {}
+  Source(int fd, const ReadWait& wait)
+      : fd_(fd), wait_(wait), block_(kBlockSize) {}
 
   // For libarchive.
   static la_ssize_t Read(archive* handle, void* source, const void** block) {
@@ -101,16 +110,15 @@ class Source {
 
  private:
   const int fd_;
-  const ReadWait wait_;
+  const ReadWait& wait_;
   std::vector<char> block_;
 };
 
 class Unpacker {
  public:
-  Unpacker(int fd, std::string folder, const UnpackOptions& options)
-      : folder_(std::move(folder)),
-        options_(options),
-        source_(fd, options.stop) {}
+  Unpacker(int fd, const ReadWait& wait, std::string folder,
+           const UnpackOptions& options)
+      : folder_(std::move(folder)), options_(options), source_(fd, wait) {}
 
   absl::Status Run() {
     archive_read_support_format_tar(in_.get());
@@ -153,6 +161,8 @@ class Unpacker {
           "the archive has more than ", options_.max_entries, " entries"));
     }
     if (LeadsOut(name)) return EntryError(name, "leads out of the folder");
+    // The folder is the caller's, and so are its mode and times.
+    if (NamesRoot(name)) return absl::OkStatus();
     if (const char* target = archive_entry_hardlink(entry)) {
       const std::string linked = target;
       if (LeadsOut(linked)) return EntryError(name, "leads out of the folder");
@@ -221,7 +231,9 @@ absl::Status UnpackArchive(int archive, const std::string& folder,
     return absl::InvalidArgumentError(
         absl::StrCat("cannot unpack to \"", folder, "\": ", error.message()));
   }
-  absl::Status status = Unpacker(archive, real.string(), options).Run();
+  const auto wait = ReadWait::Create(archive, options.stop);
+  if (!wait.ok()) return wait.status();
+  absl::Status status = Unpacker(archive, **wait, real.string(), options).Run();
   // That it was stopped may have come as an error of the archive's.
   if (!status.ok() && options.stop.stop_requested()) return Stopped();
   return status;

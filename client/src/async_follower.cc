@@ -140,14 +140,18 @@ void AsyncBuild::Follower::OnCancelAnswered(const absl::Status& status) {
     // When the wait is over the build may still be in its grace period, or
     // the order may never have got there.
     const bool still_stopping = absl::IsDeadlineExceeded(status);
-    if (still_stopping || IsWorthRetrying(status)) {
+    if (still_stopping || IsWorthRetrying(status) || IsRateLimited(status)) {
       const auto delay = cancel_retry_->NextDelay(status);
       if (delay.has_value()) {
         cancel_timer_ = platform_->After(
             *delay, [self = shared_from_this()] { self->CancelBuild(); });
         return;
       }
-      if (still_stopping) return;
+      if (still_stopping) {
+        cancel_retry_.reset();
+        state_.AllowCancel();
+        return;
+      }
     }
     state_.FailCancel(status);
     call = call_;

@@ -161,14 +161,15 @@ class GrpcBuildCall final
   void Cancel() override { context_.TryCancel(); }
 
  private:
-  void OnReadDone(bool ok) override {
+  // gRPC would swallow what is thrown here, and nothing more would happen.
+  void OnReadDone(bool ok) noexcept override {
     if (!ok) return;
     any_response_ = true;
     receiver_->OnEvent(std::move(*response_.mutable_event()));
     this->StartRead(&response_);
   }
 
-  void OnDone(const grpc::Status& status) override {
+  void OnDone(const grpc::Status& status) noexcept override {
     const bool reached = any_response_ || !NobodyListens(*link_);
     receiver_->OnDone(ToStatus(status), reached);
     ReleaseElsewhere(std::move(self_));

@@ -5,22 +5,23 @@
 
 #include <cerrno>
 #include <iterator>
-#include <system_error>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/status/status.h"
 
 namespace containerbuilder::client {
-namespace {
 
-int MakeEvent() {
-  const int fd = ::eventfd(0, EFD_CLOEXEC);
-  if (fd < 0) throw std::system_error(errno, std::generic_category());
-  return fd;
+absl::StatusOr<std::unique_ptr<const ReadWait>> ReadWait::Create(
+    int fd, const std::stop_token& stop) {
+  UniqueFd stop_fd(::eventfd(0, EFD_CLOEXEC));
+  if (!stop_fd.valid()) return absl::ErrnoToStatus(errno, "cannot wait");
+  return absl::WrapUnique(new ReadWait(fd, std::move(stop_fd), stop));
 }
 
-}  // namespace
-
-ReadWait::ReadWait(int fd, const std::stop_token& stop)
+ReadWait::ReadWait(int fd, UniqueFd stop_fd, const std::stop_token& stop)
     : fd_(fd),
-      stop_fd_(MakeEvent()),
+      stop_fd_(std::move(stop_fd)),
       callback_(stop, [this] { ::eventfd_write(stop_fd_.get(), 1); }) {}
 
 bool ReadWait::Wait() const {

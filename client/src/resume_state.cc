@@ -74,6 +74,8 @@ ResumeState::Next ResumeState::AfterCall(absl::Status end_of_call,
 }
 
 bool ResumeState::IsResumable(const absl::Status& end_of_call) const {
+  // What to do where no build is admitted is the caller's to decide.
+  if (IsRateLimited(end_of_call)) return build() == nullptr;
   return joined_ ? IsLostCall(end_of_call) : IsWorthRetrying(end_of_call);
 }
 

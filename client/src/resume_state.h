@@ -54,6 +54,8 @@ class ResumeState {
   // The caller wants it to stop.
   void Cancel() { cancelled_ = true; }
   bool cancelled() const { return cancelled_; }
+  // Nobody knows whether CancelBuild was taken, so it may be sent once more.
+  void AllowCancel() { cancelled_ = false; }
   // Whether CancelBuild can stop it; else the end of the call does.
   bool HasBuildToCancel() const {
     return options_.resumes && build_.has_value() && !watch_.name().empty();

@@ -62,7 +62,7 @@ void ResumingEventSource::Cancel() {
   } else if (source_ != nullptr) {
     source_->Cancel();
   }
-  cancel_requested_.Notify();
+  if (!cancel_requested_.HasBeenNotified()) cancel_requested_.Notify();
 }
 
 std::optional<absl::Status> ResumingEventSource::OpenCall() {
@@ -98,7 +98,7 @@ std::optional<absl::Status> ResumingEventSource::WaitToResume(
   ResumeState::Next next;
   {
     const std::lock_guard lock(mutex_);
-    if (state_.cancelled()) interrupt = &never_;
+    if (cancel_requested_.HasBeenNotified()) interrupt = &never_;
     next = state_.AfterCall(std::move(end_of_call), reached);
   }
   if (!next.end.has_value()) platform_->Wait(next.delay, *interrupt);
@@ -118,13 +118,15 @@ void ResumingEventSource::CancelBuild(const v1::CancelBuildRequest& request) {
     status = connection_->CancelBuild(request, kCancelBuildWait).status();
     // When the wait is over the build may still be in its grace period, or
     // the order may never have got there.
-  } while ((IsWorthRetrying(status) || absl::IsDeadlineExceeded(status)) &&
+  } while ((IsWorthRetrying(status) || IsRateLimited(status) ||
+            absl::IsDeadlineExceeded(status)) &&
            retry.Wait(status, cancel_done_) && !cancel_done_.HasBeenNotified());
-  if (status.ok() || absl::IsDeadlineExceeded(status) ||
-      cancel_done_.HasBeenNotified()) {
+  if (status.ok() || cancel_done_.HasBeenNotified()) return;
+  const std::lock_guard lock(mutex_);
+  if (absl::IsDeadlineExceeded(status)) {
+    state_.AllowCancel();
     return;
   }
-  const std::lock_guard lock(mutex_);
   state_.FailCancel(status);
   if (source_ != nullptr) source_->Cancel();
 }

@@ -35,13 +35,17 @@ bool IsLostCall(const absl::Status& status) {
   }
 }
 
+bool IsRateLimited(const absl::Status& status) {
+  const auto info = GetErrorInfo(status);
+  return info && info->reason == "RATE_LIMITED";
+}
+
 bool MayTransferGoOn(const absl::Status& status) {
-  if (IsLostCall(status)) return true;
+  if (IsLostCall(status) || IsRateLimited(status)) return true;
   const auto info = GetErrorInfo(status);
   return info &&
          (info->reason == "UPLOAD_IN_PROGRESS" ||
-          info->reason == "UPLOAD_IDLE" || info->reason == "DOWNLOAD_IDLE" ||
-          info->reason == "RATE_LIMITED");
+          info->reason == "UPLOAD_IDLE" || info->reason == "DOWNLOAD_IDLE");
 }
 
 Retry::Retry(Platform& platform, absl::Duration limit)

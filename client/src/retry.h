@@ -23,6 +23,10 @@ bool IsWorthRetrying(const absl::Status& status);
 // a message) and DEADLINE_EXCEEDED (there is none here).
 bool IsLostCall(const absl::Status& status);
 
+// Whether the service took no call of this caller just now, whatever it asks
+// for: RATE_LIMITED, whose RetryInfo tells how long to wait.
+bool IsRateLimited(const absl::Status& status);
+
 // Whether an upload or a download may go on after a call that ended so:
 // IsLostCall, or the service says that it may, later.
 bool MayTransferGoOn(const absl::Status& status);

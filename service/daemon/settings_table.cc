@@ -66,8 +66,8 @@ absl::Span<const Setting> Settings() {
          return &o.server.max_streams_per_connection;
        },
        Reload::kNo,
-       "Calls at the same time on one connection, watches included. 0: no "
-       "limit."},
+       "Calls at the same time on one connection, watches included. The C++ "
+       "client puts up to 64 builds and watches on each. 0: no limit."},
       {"max_rpc_memory_bytes",
        [](DaemonOptions& o) -> Field {
          return Bytes{&o.server.max_rpc_memory_bytes};

@@ -20,12 +20,13 @@ using test_support::TempDir;
 
 class LeftoversTest : public testing::Test {
  protected:
-  // A folder with something in it that may not be written to.
+  // A folder that may not be written to, with another such one in it.
   Leftover MakeTree(Leftovers& leftovers) const {
     return Leftover(leftovers, [this] {
       fs::create_directories(path_ + "/a/b");
       std::ofstream(path_ + "/a/b/file") << "x";
       ::chmod((path_ + "/a/b").c_str(), 0500);
+      ::chmod(path_.c_str(), 0);
       return path_;
     });
   }
@@ -68,6 +69,7 @@ TEST_F(LeftoversTest, LeavingWaitsForWhoFillsAFolder) {
   auto* const tree = new Leftover(MakeTree(*leftovers));
   std::optional held(tree->Hold());
   std::jthread leaving([leftovers] { leftovers->RemoveForGood(); });
+  ::chmod(path_.c_str(), 0700);
   std::ofstream(path_ + "/a/more") << "x";
   EXPECT_TRUE(fs::exists(path_ + "/a/more"));
   held.reset();

@@ -191,6 +191,27 @@ TEST_F(AsyncBuildTest, WaitsAsLongAsTheServiceAsks) {
   EXPECT_THAT(platform_->waits(), ElementsAre(absl::Seconds(7)));
 }
 
+TEST_F(AsyncBuildTest, WaitsOutARateLimit) {
+  const absl::Status limited = test_support::WithRetryDelay(
+      WithReason(absl::StatusCode::kResourceExhausted, "RATE_LIMITED"), 2);
+  plan_ = {{3, Lost()}, {0, limited}, {5, limited}};
+  Build();
+  EXPECT_THAT(recorder_->Wait(), IsOk());
+  recorder_->ExpectWhole();
+  EXPECT_THAT(calls_, ElementsAre("build", "watch 3", "watch 3", "watch 5"));
+  EXPECT_THAT(platform_->waits(),
+              ElementsAre(testing::_, absl::Seconds(2), absl::Seconds(2)));
+}
+
+TEST_F(AsyncBuildTest, ARateLimitEndsWhatIsNotAdmitted) {
+  const absl::Status limited = test_support::WithRetryDelay(
+      WithReason(absl::StatusCode::kResourceExhausted, "RATE_LIMITED"), 2);
+  plan_ = {{0, limited}};
+  Build();
+  EXPECT_EQ(recorder_->Wait(), limited);
+  EXPECT_THAT(calls_, ElementsAre("build"));
+}
+
 TEST_F(AsyncBuildTest, GivesUpWhenTheBuildWouldBeGone) {
   plan_ = {{3, Lost()}};
   all_calls_ = Call{0, Lost()};
@@ -283,13 +304,29 @@ TEST_F(AsyncBuildTest, CancelBeforeTheFirstEventEndsTheCall) {
 
 TEST_F(AsyncBuildTest, CancelIsSentAgainUntilItIsTaken) {
   answers_ = {Lost(), WithReason(absl::StatusCode::kUnavailable, "DRAINING"),
-              absl::DeadlineExceededError("still stopping"), Lost()};
+              absl::DeadlineExceededError("still stopping"),
+              WithReason(absl::StatusCode::kResourceExhausted, "RATE_LIMITED"),
+              Lost()};
   ExpectHangingCall(1, 3);
   At(3, [](AsyncBuild& build) { build.Cancel(); });
   Build();
   EXPECT_THAT(recorder_->Wait(), IsOk());
-  EXPECT_EQ(cancels_, 5);
+  EXPECT_EQ(cancels_, 6);
   EXPECT_THAT(platform_->waits(), SizeIs(Ge(4U)));
+}
+
+TEST_F(AsyncBuildTest, CancelThatGotNoAnswerMayBeSentAgain) {
+  answers_ = {test_support::WithRetryDelay(
+      absl::DeadlineExceededError("still stopping"), 61)};
+  ExpectHangingCall(1, 3);
+  At(3, [](AsyncBuild& build) {
+    build.Cancel();
+    build.Cancel();
+    build.Cancel();
+  });
+  Build();
+  EXPECT_THAT(recorder_->Wait(), IsOk());
+  EXPECT_EQ(cancels_, 2);
 }
 
 TEST_F(AsyncBuildTest, CancelThatIsRefusedEndsIt) {

@@ -1,6 +1,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,12 +12,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "archive_unpack.h"
 #include "containerbuilder/client/client.h"
 #include "containerbuilder/client_mocks/mock_connection.h"
 #include "gmock/gmock.h"
 #include "support/status_matchers.h"
 #include "support/temp_dir.h"
+#include "unique_fd.h"
 #include "unit/client/fake_platform.h"
 #include "unit/client/transfer_fixture.h"
 
@@ -100,6 +103,11 @@ class DownloadTest : public testing::Test {
   absl::Status Download(const std::string& path) {
     return Client(connection_, {.platform = platform_})
         .DownloadArtifact(artifact_, path);
+  }
+  absl::Status Unpack(const std::string& archive, const std::string& dest) {
+    const std::string path = folder_.WriteFile("a.tar", archive);
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    return UnpackArchive(fd.get(), dest, {});
   }
   std::size_t FilesInFolder() const {
     return static_cast<std::size_t>(
@@ -241,6 +249,38 @@ TEST_F(DownloadTest, NothingIsUnpackedOutside) {
   EXPECT_THAT(Download(folder_.Path("dest")), IsOk());
   EXPECT_EQ(ReadFile(victim), "mine");
   EXPECT_EQ(ReadFile(folder_.Path("dest/x")), "new");
+}
+
+TEST_F(DownloadTest, AnArchiveLeavesTheFolderItselfAlone) {
+  namespace fs = std::filesystem;
+  const std::string dest = folder_.MakeDir("dest");
+  fs::permissions(dest, fs::perms::owner_all);
+  // As `tar -C folder -c .` names it; other tools have other names for it.
+  for (const std::string name : {"./", ".", "././", "./."}) {
+    for (const mode_t mode : {0755U, 0555U, 0U}) {
+      SCOPED_TRACE(absl::StrCat(name, " ", mode));
+      EXPECT_THAT(
+          Unpack(Tar({{name, AE_IFDIR, "", mode}, {"./file", AE_IFREG, "new"}}),
+                 dest),
+          IsOk());
+      EXPECT_EQ(fs::status(dest).permissions(), fs::perms::owner_all);
+      EXPECT_EQ(ReadFile(folder_.Path("dest/file")), "new");
+      fs::remove(folder_.Path("dest/file"));
+    }
+  }
+}
+
+TEST_F(DownloadTest, UnpackingWithoutDescriptorsIsAnError) {
+  const std::string dest = folder_.MakeDir("dest");
+  const std::string path = folder_.WriteFile("a.tar", Tar({{"a"}}));
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none = {0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const absl::Status status = UnpackArchive(fd.get(), dest, {});
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
 TEST_F(DownloadTest, ArchivesHaveLimits) {

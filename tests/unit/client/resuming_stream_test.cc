@@ -270,6 +270,16 @@ TEST_F(ResumingStreamTest, AQueuedBuildWaitsForTheServicesRestart) {
               ElementsAre("build", "watch 1", "watch 1", "watch 1", "watch 1"));
 }
 
+TEST_F(ResumingStreamTest, ARateLimitEndsOnlyWhatIsNotAdmitted) {
+  const absl::Status limited = WithRetryDelay(
+      WithReason(absl::StatusCode::kResourceExhausted, "RATE_LIMITED"), 2);
+  plan_ = {{3, Lost()}, {0, limited}, {5, limited}};
+  ExpectWhole(MakeClient().Build(v1::BuildRequest()));
+  EXPECT_THAT(calls_, ElementsAre("build", "watch 3", "watch 3", "watch 5"));
+  plan_ = {{0, limited}};
+  EXPECT_EQ(LastOf(MakeClient().Build(v1::BuildRequest())), limited);
+}
+
 TEST_F(ResumingStreamTest, ARefusalEndsIt) {
   const std::vector<absl::Status> refusals = {
       WithReason(absl::StatusCode::kUnavailable, "OTHER"),
@@ -584,14 +594,16 @@ TEST_F(CancelTest, DuringBackoff) {
 
 TEST_F(CancelTest, IsSentAgainUntilItIsTaken) {
   answers_ = {Lost(), WithReason(absl::StatusCode::kUnavailable, "DRAINING"),
-              absl::DeadlineExceededError("still stopping"), Lost()};
+              absl::DeadlineExceededError("still stopping"),
+              WithReason(absl::StatusCode::kResourceExhausted, "RATE_LIMITED"),
+              Lost()};
   ExpectHangingCall(1, 3);
   BuildStream stream = MakeClient().Build(v1::BuildRequest());
   for (const auto& event : stream) {
     ASSERT_THAT(event, IsOk());
     if (event->sequence() == 3) stream.Cancel();
   }
-  EXPECT_EQ(cancels(), 5);
+  EXPECT_EQ(cancels(), 6);
   EXPECT_THAT(platform_->waits(), SizeIs(Ge(4U)));
 }
 

@@ -13,9 +13,9 @@ namespace containerbuilder::client {
 //
 // Its methods are called one at a time, on threads that all builds of the
 // process share (gRPC 1.51: half as many as cores, from 2 to 16). So they must
-// not block: what waits, as most calls of Client do, is for other threads. An
-// event is read once the one before it was taken; until then the service keeps
-// it.
+// not block: what waits, as most calls of Client do, is for other threads. They
+// must not throw either: that ends the process. An event is read once the one
+// before it was taken; until then the service keeps it.
 class BuildObserver {
  public:
   virtual ~BuildObserver() = default;

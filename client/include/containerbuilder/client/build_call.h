@@ -6,7 +6,8 @@
 
 namespace containerbuilder::client {
 
-// Is told what one call of Build or WatchBuild brings, one thing at a time.
+// Is told what one call of Build or WatchBuild brings, one thing at a time. Its
+// methods must not throw.
 class BuildCallReceiver {
  public:
   virtual ~BuildCallReceiver() = default;

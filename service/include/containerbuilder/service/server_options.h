@@ -83,7 +83,8 @@ struct ServerOptions : EngineOptions {
   int max_connections = 4000;
   int max_connections_per_peer = 256;
   // Calls at the same time on one connection, watches included; a client's
-  // further ones wait.
+  // further ones wait. The C++ client puts up to 64 streams on each, so with
+  // no more than that its other calls may wait for its builds.
   int max_streams_per_connection = 100;
   // What gRPC may keep in memory for all connections; over it, it closes some.
   std::int64_t max_rpc_memory_bytes = std::int64_t{512} << 20;
