@@ -3,9 +3,10 @@
 #include <fstream>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "surroundings.h"
@@ -53,25 +54,50 @@ std::optional<std::string> ReadToken(const std::string& path) {
   return token;
 }
 
+// As more programs take them than flags do.
+std::optional<bool> ParseSwitch(absl::string_view value) {
+  bool on = false;
+  if (absl::SimpleAtob(value, &on)) return on;
+  if (absl::EqualsIgnoreCase(value, "on")) return true;
+  if (absl::EqualsIgnoreCase(value, "off")) return false;
+  return std::nullopt;
+}
+
+// Adds what is not given and has a variable.
+absl::Status AddVariables(CommandLine& line) {
+  for (const Flag& flag : kFlags) {
+    if (flag.variable.empty() || ValueOf(line, flag.name)) continue;
+    const std::string name(flag.variable);
+    std::optional<std::string> value = Variable(name);
+    if (!value) continue;
+    if (flag.kind == Kind::kSwitch) {
+      const std::optional<bool> on = ParseSwitch(*value);
+      if (!on) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(name, "=", *value, ": neither true nor false"));
+      }
+      value = *on ? "true" : "false";
+    }
+    line.flags.push_back({flag, *std::move(value)});
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::span<const Flag> GlobalFlags() { return kFlags; }
 
 absl::StatusOr<CommandLine> SplitProgramLine(
     std::span<const std::string> arguments) {
-  // In front, so that what is given counts.
-  std::vector<std::string> all;
-  for (const Flag& flag : kFlags) {
-    if (flag.variable.empty()) continue;
-    if (const auto value = Variable(std::string(flag.variable))) {
-      all.push_back(absl::StrCat("--", std::string(flag.name), "=", *value));
-    }
-  }
-  all.insert(all.end(), arguments.begin(), arguments.end());
-  return SplitCommandLine(all, kFlags, Arguments::kLast);
+  return SplitCommandLine(arguments, kFlags, Arguments::kLast);
 }
 
-absl::StatusOr<client::ClientOptions> ClientOptionsOf(const CommandLine& line) {
+absl::StatusOr<client::ClientOptions> ClientOptionsOf(
+    const CommandLine& given) {
+  CommandLine line = given;
+  const absl::Status status = AddVariables(line);
+  if (!status.ok()) return status;
+
   client::ClientOptions options;
   options.address = ValueOf(line, "address").value_or(options.address);
   if (options.address.find(':') == std::string::npos) {

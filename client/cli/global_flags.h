@@ -17,12 +17,12 @@ inline constexpr char kTokenVariable[] = "CONTAINER_BUILDER_TOKEN";
 
 std::span<const Flag> GlobalFlags();
 
-// The whole command line; its arguments are the command and what follows. What
-// is not given comes from the flag's variable.
+// The whole command line; its arguments are the command and what follows.
 absl::StatusOr<CommandLine> SplitProgramLine(
     std::span<const std::string> arguments);
 
-// What the flags say. Reads `--token-file`.
+// What the flags say, and, for those that are not given, their variables: only
+// who calls the service needs these to be right. Reads `--token-file`.
 absl::StatusOr<client::ClientOptions> ClientOptionsOf(const CommandLine& line);
 
 }  // namespace containerbuilder::cli

@@ -105,7 +105,30 @@ TEST(UsageTest, FlagsComeFromVariables) {
                   {"--address=other", "health"})
                   .err,
               HasSubstr("not an address: \"other\""));
-  EXPECT_EQ(run({{"CONTAINER_BUILDER_TLS", "maybe"}}, {"health"}).exit_code, 2);
+  const std::map<std::string, std::string> maybe = {
+      {"CONTAINER_BUILDER_TLS", "maybe"}};
+  EXPECT_EQ(run(maybe, {"health"}).exit_code, 2);
+  EXPECT_THAT(run(maybe, {"health"}).err,
+              HasSubstr("CONTAINER_BUILDER_TLS=maybe: neither true nor false"));
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"--help"},
+                                             {"--version"},
+                                             {"build", "--help"},
+                                             {"man"},
+                                             {"completion", "bash"}}) {
+    EXPECT_EQ(run(maybe, arguments).exit_code, 0)
+        << testing::PrintToString(arguments);
+  }
+  for (const char* value :
+       {"1", "t", "TRUE", "yes", "y", "on", "On", "0", "f", "no", "off"}) {
+    // That nobody listens comes after.
+    EXPECT_EQ(run({{"CONTAINER_BUILDER_ADDRESS", "unix:///nowhere/socket"},
+                   {"CONTAINER_BUILDER_TLS", value}},
+                  {"health"})
+                  .exit_code,
+              64 + 14)
+        << value;
+  }
   EXPECT_THAT(
       run({{"CONTAINER_BUILDER_TOKEN_FILE", "/nowhere"}}, {"health"}).err,
       HasSubstr("--token-file=/nowhere"));
