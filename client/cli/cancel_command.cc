@@ -11,7 +11,8 @@ constexpr char kText[] =
     R"(Stops builds, one after the other, and waits until nothing of them runs: for
 the grace period (10 s by default) at the longest. Prints each with the state
 in which it ended; one that had ended before is printed as it is. Ctrl-C ends
-the waiting and not the cancellation.
+the waiting and not the cancellation; builds named after the one that is waited
+for are left alone.
 )";
 
 constexpr char kExamples[] =

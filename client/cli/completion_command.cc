@@ -1,7 +1,10 @@
+#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "commands.h"
 #include "completion.h"
@@ -43,6 +46,15 @@ int PrintScript(const client::ClientOptions&, const CommandLine& line) {
                     "completion");
 }
 
+// Whether a shell takes it as a word that means itself: names are what somebody
+// else's service answers.
+bool IsPlain(absl::string_view name) {
+  return std::ranges::all_of(name, [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '/' ||
+           c == '_' || c == '-';
+  });
+}
+
 // None where the service does not answer soon: nobody waits for a key.
 std::vector<Candidate> FindNewestBuilds(
     std::span<const std::string> program_flags) {
@@ -57,6 +69,7 @@ std::vector<Candidate> FindNewestBuilds(
   if (!page.ok()) return {};
   std::vector<Candidate> builds;
   for (const v1::Build& build : page->builds()) {
+    if (!IsPlain(build.name())) continue;
     builds.push_back({build.name(), StateName(build)});
   }
   return builds;
