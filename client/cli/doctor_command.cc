@@ -20,19 +20,6 @@ constexpr char kExamples[] =
   container-builder doctor --format json | jq '.checks[] | select(.hint)'
 )";
 
-constexpr char kExitCodes[] =
-    R"(0 for HEALTHY and DEGRADED, 1 for UNHEALTHY, 64 + the gRPC code when
-the service did not answer.
-)";
-
-constexpr Flag kFlags[] = {
-    OwnFlag(Flag::Kind::kText, "format", '\0',
-            "table (default), or json: all of it in one line", TableOrJson),
-    kHelpFlag,
-};
-
-constexpr FlagGroup kGroups[] = {{"Flags", kFlags}};
-
 v1::HealthCheck ThisProgram() {
   v1::HealthCheck check;
   check.set_name("client");
@@ -70,8 +57,8 @@ constexpr Command kDoctorCommand = {
     .argument = Command::Argument::kNothing,
     .text = kText,
     .examples = kExamples,
-    .exit_codes = kExitCodes,
-    .flags = kGroups,
+    .exit_codes = kHealthExitCodes,
+    .flags = kHealthGroups,
     .run = Run,
 };
 

@@ -18,19 +18,6 @@ constexpr char kExamples[] =
   container-builder --address=build-host:50051 health
 )";
 
-constexpr char kExitCodes[] =
-    R"(0 for HEALTHY and DEGRADED, 1 for UNHEALTHY, 64 + the gRPC code when
-the service did not answer.
-)";
-
-constexpr Flag kFlags[] = {
-    OwnFlag(Flag::Kind::kText, "format", '\0',
-            "table (default), or json: all of it in one line", TableOrJson),
-    kHelpFlag,
-};
-
-constexpr FlagGroup kGroups[] = {{"Flags", kFlags}};
-
 int Run(const client::ClientOptions& options, const CommandLine& line) {
   const auto json = IsJson(line, "table");
   if (!json.ok()) return WrongUsage(json.status().message(), "health");
@@ -51,8 +38,8 @@ constexpr Command kHealthCommand = {
     .argument = Command::Argument::kNothing,
     .text = kText,
     .examples = kExamples,
-    .exit_codes = kExitCodes,
-    .flags = kGroups,
+    .exit_codes = kHealthExitCodes,
+    .flags = kHealthGroups,
     .run = Run,
 };
 
