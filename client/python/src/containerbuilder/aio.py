@@ -152,7 +152,7 @@ class AsyncClient:
                         await self.stub.UploadBlobs(_from_thread(context.pieces(missing)), metadata=self._metadata)
                     return upload
             except ContainerBuilderError as error:
-                # ABORTED: another call sends one of them, or nothing came for a minute.
+                # ABORTED: another call sends one of them, or no whole piece came for a minute.
                 if not is_lost(error) and error.code is not grpc.StatusCode.ABORTED:
                     raise
                 await asyncio.sleep(backoff.delay(error))

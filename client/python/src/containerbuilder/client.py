@@ -151,7 +151,7 @@ class Client:
                         self.stub.UploadBlobs(context.pieces(missing), metadata=self._metadata)
                     return upload
             except ContainerBuilderError as error:
-                # ABORTED: another call sends one of them, or nothing came for a minute.
+                # ABORTED: another call sends one of them, or no whole piece came for a minute.
                 if not is_lost(error) and error.code is not grpc.StatusCode.ABORTED:
                     raise
                 time.sleep(backoff.delay(error))

@@ -124,7 +124,7 @@ class Content:
         lost = ContainerBuilderError(grpc.StatusCode.UNAVAILABLE, "the stream ended before the artifact")
         if error is not None:
             lost = ContainerBuilderError.of(error)
-            # ABORTED: nothing was read for a minute.
+            # ABORTED: no whole piece was read for a minute.
             if not is_lost(lost) and lost.code is not grpc.StatusCode.ABORTED:
                 raise lost from error
         return self._backoff.delay(lost)
