@@ -1,4 +1,5 @@
 #include <google/protobuf/util/time_util.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <limits>
@@ -42,6 +43,10 @@ the context is uploaded: what it has already is not sent again, and what
 what `--output` and `--iidfile` make comes back to where they say. PATH may then
 be `-`, a tar archive on standard input, and the Dockerfile `-f -`.
 
+Files and pipes get what nerdctl prints byte for byte. A terminal gets of
+control sequences the colours alone, unless --raw is given: anybody whose work
+the build uses may have put them there.
+
 Where the connection is lost, the build goes on and is joined again, with
 nothing lost or repeated. Ctrl-C stops the build and waits for its end; a
 second one leaves at once.
@@ -81,6 +86,7 @@ constexpr Flag kOwnFlags[] = {
             "Greater goes first in the queue (0)"),
     OwnFlag(Flag::Kind::kText, "queue-ttl", '\0',
             "How long it may wait in the queue (no limit)"),
+    kRawFlag,
     OwnFlag(Flag::Kind::kText, "request-id", '\0',
             "The same id joins the same build"),
     OwnFlag(Flag::Kind::kText, "timeout", '\0',
@@ -190,6 +196,7 @@ class BuildRun {
       const int code = cli::Follow(
           stream, {.client = options_,
                    .json = json_,
+                   .raw = IsOn(line_, "raw"),
                    .interrupts = &interrupts,
                    .status_line = &status_line_,
                    .refused =
@@ -276,9 +283,11 @@ class BuildRun {
 
   // Brings here what the build made; answers the exit code.
   int Fetch(const v1::Build& build, const InterruptWatch& interrupts) {
+    Output out(STDOUT_FILENO, IsOn(line_, "raw"));
     std::error_code write_failed;
-    const absl::Status status =
-        input_.places.Fetch(client_, build, stop_.get_token(), write_failed);
+    const absl::Status status = input_.places.Fetch(
+        client_, build, stop_.get_token(), out, write_failed);
+    if (!write_failed) write_failed = out.End();
     if (status.ok()) return kSucceeded;
     if (interrupts.signal() != 0) return SignalExitCode(interrupts.signal());
     if (write_failed) return WriteFailed(write_failed);
@@ -296,7 +305,7 @@ class BuildRun {
   const bool json_;
   const client::ClientOptions& options_;
   // Before the client, whose threads must not get these signals.
-  const InterruptSignals signals_;
+  InterruptSignals signals_;
   client::Client client_;
   std::stop_source stop_;
   Leftovers leftovers_;

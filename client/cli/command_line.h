@@ -29,6 +29,10 @@ constexpr Flag OwnFlag(Flag::Kind kind, std::string_view name, char shorthand,
 }
 inline constexpr Flag kHelpFlag =
     OwnFlag(Flag::Kind::kSwitch, "help", 'h', "Print this help");
+// Of commands that print what a build prints.
+inline constexpr Flag kRawFlag =
+    OwnFlag(Flag::Kind::kSwitch, "raw", '\0',
+            "Leave all control sequences in what a terminal gets");
 
 // A flag as it was given; a switch has `true` or `false`.
 struct GivenFlag {

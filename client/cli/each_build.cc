@@ -1,7 +1,5 @@
 #include "each_build.h"
 
-#include <unistd.h>
-
 #include "command.h"
 #include "exit_code.h"
 #include "terminal.h"
@@ -25,8 +23,8 @@ int ForEachBuild(
       if (exit_code == kSucceeded) exit_code = ExitCode(output.status().code());
       continue;
     }
-    const std::error_code error = Write(STDOUT_FILENO, *output);
-    if (error) return WriteFailed(error);
+    const int code = PrintResult(*output);
+    if (code != kSucceeded) return code;
   }
   return exit_code;
 }

@@ -16,11 +16,23 @@
 namespace containerbuilder::cli {
 namespace {
 
-// Where nerdctl's bytes of that stream go.
-int OutputFd(const v1::BuildOutput& output) {
-  return output.stream() == v1::BuildOutput::STREAM_STDERR ? STDERR_FILENO
-                                                           : STDOUT_FILENO;
-}
+// Where nerdctl's bytes go.
+struct Outputs {
+  explicit Outputs(bool is_raw)
+      : out(STDOUT_FILENO, is_raw), err(STDERR_FILENO, is_raw) {}
+
+  std::error_code End() {
+    const std::error_code error = out.End();
+    return error ? error : err.End();
+  }
+
+  Output& Of(const v1::BuildOutput& output) {
+    return output.stream() == v1::BuildOutput::STREAM_STDERR ? err : out;
+  }
+
+  Output out;
+  Output err;
+};
 
 // nerdctl has told of its own failure already, and to add to its words would
 // make our output differ from nerdctl's.
@@ -30,11 +42,12 @@ bool SpokeForItself(const v1::Build& build) {
           ExitCode(build) == build.exit_code());
 }
 
-std::error_code Print(const v1::BuildEvent& event, bool json) {
+std::error_code Print(const v1::BuildEvent& event, bool json,
+                      Outputs& outputs) {
   if (event.has_heartbeat()) return {};
-  if (json) return Write(STDOUT_FILENO, JsonLine(event));
+  if (json) return outputs.out.Write(JsonLine(event));
   if (!event.has_output()) return {};
-  return Write(OutputFd(event.output()), event.output().data());
+  return outputs.Of(event.output()).Write(event.output().data());
 }
 
 }  // namespace
@@ -43,6 +56,7 @@ int Follow(client::BuildStream& stream, const FollowOptions& options) {
   StatusLine own_line;
   StatusLine& status_line =
       options.status_line != nullptr ? *options.status_line : own_line;
+  Outputs outputs(options.raw);
   std::string name;
   std::int64_t last_sequence = 0;
   std::optional<int> write_failed;
@@ -63,7 +77,7 @@ int Follow(client::BuildStream& stream, const FollowOptions& options) {
     if (!event->has_heartbeat()) last_sequence = event->sequence();
     if (event->has_finished()) build = event->finished().build();
     if (write_failed) continue;
-    if (const std::error_code error = Print(*event, options.json)) {
+    if (const std::error_code error = Print(*event, options.json, outputs)) {
       write_failed = WriteFailed(error);
       if (options.interrupts == nullptr) return *write_failed;
       stream.Cancel();
@@ -71,6 +85,7 @@ int Follow(client::BuildStream& stream, const FollowOptions& options) {
   }
   status_line.Clear();
   if (write_failed) return *write_failed;
+  if (const std::error_code error = outputs.End()) return WriteFailed(error);
 
   const int signal =
       options.interrupts == nullptr ? 0 : options.interrupts->signal();

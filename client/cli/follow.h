@@ -17,6 +17,8 @@ struct FollowOptions {
   // Events as JSON, one per line, on standard output, in place of nerdctl's
   // bytes on the stream where it wrote them.
   bool json = false;
+  // Terminals get all of it, and not only what TerminalFilter lets through.
+  bool raw = false;
   // Where the build is this process's own: what interrupts it. Then it is
   // stopped when nothing can be written any more, and its end waited for.
   const InterruptWatch* interrupts = nullptr;

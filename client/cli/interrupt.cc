@@ -38,10 +38,11 @@ InterruptSignals::InterruptSignals() {
   pthread_sigmask(SIG_BLOCK, &set_, nullptr);
 }
 
-InterruptWatch::InterruptWatch(const InterruptSignals& signals,
+InterruptWatch::InterruptWatch(InterruptSignals& signals,
                                std::function<void(int signal)> cancel,
                                std::function<void()> leave)
-    : cancel_(std::move(cancel)),
+    : signals_(signals),
+      cancel_(std::move(cancel)),
       leave_(std::move(leave)),
       signal_fd_(Checked(::signalfd(-1, &signals.set(), SFD_CLOEXEC))),
       stop_fd_(Checked(::eventfd(0, EFD_CLOEXEC))),
@@ -55,6 +56,7 @@ InterruptWatch::~InterruptWatch() {
 }
 
 void InterruptWatch::Watch() {
+  if (signal() != 0) cancel_(signal());
   while (true) {
     pollfd fds[] = {{stop_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}};
     ::poll(fds, std::size(fds), -1);
@@ -64,14 +66,14 @@ void InterruptWatch::Watch() {
         ::read(signal_fd_, &info, sizeof(info)) != sizeof(info)) {
       continue;
     }
-    const int signal = static_cast<int>(info.ssi_signo);
+    const int number = static_cast<int>(info.ssi_signo);
     // A terminal that is gone asks for nothing to be stopped.
-    if (signal_ != 0 || signal == SIGHUP) {
+    if (signal() != 0 || number == SIGHUP) {
       leave_();
-      ::_exit(SignalExitCode(signal));
+      ::_exit(SignalExitCode(number));
     }
-    signal_ = signal;
-    cancel_(signal);
+    signals_.first_ = number;
+    cancel_(number);
     // A reader that is stuck must not keep the second signal from working.
     if (TakesOutput(STDERR_FILENO)) {
       PrintMessage("cancelling; press Ctrl-C again to leave at once");

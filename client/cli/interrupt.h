@@ -15,35 +15,41 @@ namespace containerbuilder::cli {
 class InterruptSignals {
  public:
   InterruptSignals();
+  InterruptSignals(const InterruptSignals&) = delete;
+  InterruptSignals& operator=(const InterruptSignals&) = delete;
   const sigset_t& set() const { return set_; }
 
  private:
+  friend class InterruptWatch;
   sigset_t set_;
+  std::atomic<int> first_ = 0;  // the first that a watch took
 };
 
 // While it exists the first interrupt is answered by `cancel`, which is told
 // the signal, on a thread of its own, and the second, or SIGHUP, ends the
-// process at once, but for what `leave` does first.
+// process at once, but for what `leave` does first. What an earlier watch of
+// the same signals took counts: whoever looked at that one too early for it,
+// learns of it by the next.
 class InterruptWatch {
  public:
   InterruptWatch(
-      const InterruptSignals& signals, std::function<void(int signal)> cancel,
+      InterruptSignals& signals, std::function<void(int signal)> cancel,
       std::function<void()> leave = [] {});
   ~InterruptWatch();
   InterruptWatch(const InterruptWatch&) = delete;
   InterruptWatch& operator=(const InterruptWatch&) = delete;
 
   // The first interrupt; 0 when there was none.
-  int signal() const { return signal_; }
+  int signal() const { return signals_.first_; }
 
  private:
   void Watch();
 
+  InterruptSignals& signals_;
   const std::function<void(int signal)> cancel_;
   const std::function<void()> leave_;
   const int signal_fd_;
   const int stop_fd_;
-  std::atomic<int> signal_ = 0;
   std::jthread thread_;
 };
 

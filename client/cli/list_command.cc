@@ -88,8 +88,8 @@ int List(const v1::ListBuildsRequest& request, std::int64_t limit, bool json,
       return ExitCode(build.status().code());
     }
     if (json) {
-      const std::error_code error = Write(STDOUT_FILENO, JsonLine(*build));
-      if (error) return WriteFailed(error);
+      const int code = PrintResult(JsonLine(*build));
+      if (code != kSucceeded) return code;
     } else {
       builds.push_back(*build);
     }

@@ -1,7 +1,5 @@
 #include "output_places.h"
 
-#include <unistd.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,7 +7,6 @@
 #include "csv.h"
 #include "local_files.h"
 #include "local_paths.h"
-#include "terminal.h"
 
 namespace containerbuilder::cli {
 namespace {
@@ -64,11 +61,11 @@ std::string OutputPlaces::Take(const NerdctlBuildFlag& flag,
 }
 
 absl::Status OutputPlaces::Fetch(client::Client& client, const v1::Build& build,
-                                 const std::stop_token& stop,
+                                 const std::stop_token& stop, Output& out,
                                  std::error_code& write_failed) const {
   const client::DownloadOptions options = {.stop = stop};
-  const auto write_to_stdout = [&write_failed](std::string_view bytes) {
-    write_failed = Write(STDOUT_FILENO, bytes);
+  const auto write_to_stdout = [&](std::string_view bytes) {
+    write_failed = out.Write(bytes);
     return write_failed ? absl::AbortedError(write_failed.message())
                         : absl::OkStatus();
   };

@@ -10,6 +10,7 @@
 #include "containerbuilder/client/client.h"
 #include "containerbuilder/nerdctl_build_flags.h"
 #include "containerbuilder/v1/container_builder.pb.h"
+#include "terminal.h"
 
 namespace containerbuilder::cli {
 
@@ -28,10 +29,10 @@ class OutputPlaces {
 
   bool empty() const { return output_.empty() && image_id_.empty(); }
 
-  // Brings it all here. Where that failed because nobody takes standard output,
-  // `write_failed` says why.
+  // Brings it all here; `out` is standard output. Where that failed because
+  // nobody takes it, `write_failed` says why.
   absl::Status Fetch(client::Client& client, const v1::Build& build,
-                     const std::stop_token& stop,
+                     const std::stop_token& stop, Output& out,
                      std::error_code& write_failed) const;
 
  private:

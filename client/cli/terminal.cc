@@ -13,6 +13,15 @@
 #include "exit_code.h"
 
 namespace containerbuilder::cli {
+namespace {
+
+std::error_code WriteWhole(int fd, std::string_view text) {
+  Output output(fd);
+  const std::error_code error = output.Write(text);
+  return error ? error : output.End();
+}
+
+}  // namespace
 
 std::error_code Write(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -30,6 +39,19 @@ std::error_code Write(int fd, std::string_view bytes) {
   return {};
 }
 
+Output::Output(int fd, bool is_raw) : fd_(fd) {
+  if (!is_raw && ::isatty(fd) == 1) filter_.emplace();
+}
+
+std::error_code Output::Write(std::string_view bytes) {
+  if (!filter_) return cli::Write(fd_, bytes);
+  return cli::Write(fd_, filter_->Pass(bytes));
+}
+
+std::error_code Output::End() {
+  return filter_ ? cli::Write(fd_, filter_->End()) : std::error_code();
+}
+
 int WriteFailed(std::error_code error) {
   if (error == std::errc::broken_pipe) return SignalExitCode(SIGPIPE);
   PrintMessage(absl::StrCat("cannot write the output: ", error.message()));
@@ -37,14 +59,14 @@ int WriteFailed(std::error_code error) {
 }
 
 int PrintResult(std::string_view text) {
-  const std::error_code error = Write(STDOUT_FILENO, text);
+  const std::error_code error = WriteWhole(STDOUT_FILENO, text);
   return error ? WriteFailed(error) : kSucceeded;
 }
 
 void PrintMessage(absl::string_view text) {
   const std::string line = absl::StrCat("container-builder: ", text, "\n");
   // There is nobody to tell where this fails.
-  (void)Write(STDERR_FILENO, line);
+  (void)WriteWhole(STDERR_FILENO, line);
 }
 
 void PrintError(const absl::Status& status,

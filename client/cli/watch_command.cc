@@ -16,7 +16,8 @@ namespace {
 constexpr char kText[] =
     R"(Joins a build, running or ended: prints what nerdctl printed so far, then what
 it prints, to the build's end. Where the connection is lost, it is joined again
-with nothing lost or repeated. Ctrl-C ends the watch and not the build.
+with nothing lost or repeated. Ctrl-C ends the watch and not the build. A
+terminal gets of control sequences the colours alone, unless --raw is given.
 )";
 
 constexpr char kExamples[] =
@@ -37,6 +38,7 @@ constexpr Flag kFlags[] = {
     kHelpFlag,
     OwnFlag(Flag::Kind::kSwitch, "no-follow", '\0',
             "End after what there is now"),
+    kRawFlag,
 };
 
 absl::StatusOr<v1::WatchBuildRequest> MakeRequest(const CommandLine& line) {
@@ -60,12 +62,13 @@ int Run(const client::ClientOptions& options, const CommandLine& line) {
   const auto request = MakeRequest(line);
   if (!request.ok()) return WrongUsage(request.status().message(), "watch");
 
-  const InterruptSignals signals;
+  InterruptSignals signals;
   client::BuildStream stream = client::Client(options).Watch(*request);
   // There is nothing to wait for, whoever holds this up.
   const InterruptWatch interrupts(
       signals, [](int signal) { ::_exit(SignalExitCode(signal)); });
-  return Follow(stream, {.client = options, .json = *json});
+  return Follow(stream,
+                {.client = options, .json = *json, .raw = IsOn(line, "raw")});
 }
 
 }  // namespace

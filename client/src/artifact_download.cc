@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <system_error>
@@ -37,6 +39,10 @@ absl::Status FileError(const std::string& path, int error) {
   return absl::InvalidArgumentError(text);
 }
 
+absl::Status Stopped() {
+  return absl::CancelledError("the download was stopped");
+}
+
 absl::Status WriteAll(int fd, const std::string& path, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t count = ::write(fd, bytes.data(), bytes.size());
@@ -49,14 +55,22 @@ absl::Status WriteAll(int fd, const std::string& path, std::string_view bytes) {
 
 // A new file beside `path`, which is gone with this unless it was put into its
 // place. It has no name before that, where the file system knows such files: so
-// it is gone with the process, too.
+// it is gone with the process, too. Elsewhere its name is gone once a stop was
+// requested: who did that may end the process then.
 class TemporaryFile {
  public:
-  TemporaryFile(std::string path, Platform& platform)
+  TemporaryFile(std::string path, Platform& platform,
+                const std::stop_token& stop)
       : path_(std::move(path)),
         temporary_(absl::StrFormat("%s.%016x", path_, platform.Random())),
-        fd_(::open(FolderOf(path_).c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC,
-                   0666)) {
+        on_stop_(stop, [this] { Stop(); }) {
+    const std::lock_guard lock(mutex_);
+    if (is_stopped_) {
+      status_ = Stopped();
+      return;
+    }
+    fd_ = UniqueFd(
+        ::open(FolderOf(path_).c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0666));
     if (fd_.valid()) return;
     fd_ = UniqueFd(::open(temporary_.c_str(),
                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
@@ -65,7 +79,8 @@ class TemporaryFile {
     if (!fd_.valid()) status_ = FileError(path_, errno);
   }
   ~TemporaryFile() {
-    if (is_named_) ::unlink(temporary_.c_str());
+    const std::lock_guard lock(mutex_);
+    RemoveName();
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
@@ -76,6 +91,8 @@ class TemporaryFile {
     return WriteAll(fd_.get(), path_, bytes);
   }
   absl::Status PutIntoPlace() {
+    const std::lock_guard lock(mutex_);
+    if (is_stopped_) return Stopped();
     if (!is_named_) {
       const std::string unnamed = absl::StrCat("/proc/self/fd/", fd_.get());
       if (::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, temporary_.c_str(),
@@ -92,6 +109,15 @@ class TemporaryFile {
   }
 
  private:
+  void Stop() {
+    const std::lock_guard lock(mutex_);
+    is_stopped_ = true;
+    RemoveName();
+  }
+  void RemoveName() {
+    if (is_named_) ::unlink(temporary_.c_str());
+    is_named_ = false;
+  }
   static std::string FolderOf(const std::string& path) {
     const auto folder = std::filesystem::path(path).parent_path();
     return folder.empty() ? "." : folder.string();
@@ -100,8 +126,12 @@ class TemporaryFile {
   const std::string path_;
   const std::string temporary_;
   UniqueFd fd_;
-  bool is_named_ = false;  // `temporary_` is there
   absl::Status status_;
+  std::mutex mutex_;
+  bool is_named_ = false;  // `temporary_` is there
+  bool is_stopped_ = false;
+  // The last, so that it is over before the others go.
+  const std::stop_callback<std::function<void()>> on_stop_;
 };
 
 // The file that `path` names, through links; itself where there is none.
@@ -153,9 +183,7 @@ absl::Status DownloadBytes(Connection& connection, Platform& platform,
       if (options.progress) options.progress(offset, artifact.size_bytes());
     }
     absl::Status end = call->Finish();
-    if (options.stop.stop_requested()) {
-      return absl::CancelledError("the download was stopped");
-    }
+    if (options.stop.stop_requested()) return Stopped();
     if (offset == artifact.size_bytes()) break;
     if (end.ok()) end = absl::UnavailableError("the download ended early");
     if (!MayTransferGoOn(end)) return end;
@@ -189,7 +217,7 @@ absl::Status DownloadToPath(Connection& connection, Platform& platform,
     if (error) return FileError(path, error.value());
   }
   TemporaryFile file(is_folder ? absl::StrCat(place, "/.download") : place,
-                     platform);
+                     platform, options.stop);
   if (!file.status().ok()) return file.status();
   absl::Status status = DownloadBytes(
       connection, platform, limit, artifact,

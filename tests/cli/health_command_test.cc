@@ -1,5 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -10,6 +14,7 @@ namespace containerbuilder {
 namespace {
 
 using test_support::FakeService;
+using test_support::Program;
 using test_support::ProgramResult;
 using test_support::RunProgram;
 using ::testing::HasSubstr;
@@ -21,6 +26,28 @@ ProgramResult Health(const FakeService& service) {
       {.program = CONTAINER_BUILDER,
        .arguments = {"--address=" + service.address(), "health"}});
 }
+
+// Listens at a port that is chosen, and says nothing.
+class Listener {
+ public:
+  Listener() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    ::listen(fd_, 8);
+    socklen_t size = sizeof(address);
+    ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    address_ = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  }
+  ~Listener() { ::close(fd_); }
+  int fd() const { return fd_; }
+  const std::string& address() const { return address_; }
+
+ private:
+  const int fd_;
+  std::string address_;
+};
 
 void AddCheck(v1::HealthResponse& response, const std::string& name,
               v1::HealthCheck::State state, const std::string& message,
@@ -105,6 +132,24 @@ TEST(HealthCommandTest, NoAnswer) {
   EXPECT_EQ(result.exit_code, 78);
   EXPECT_THAT(result.out, IsEmpty());
   EXPECT_THAT(result.err, HasSubstr("no service answers at unix:/nowhere"));
+}
+
+// A proxy would be sent the token in the clear.
+TEST(HealthCommandTest, GoesToLoopbackByNoProxy) {
+  for (const char* variable : {"grpc_proxy", "https_proxy", "http_proxy"}) {
+    const Listener service;
+    const Listener proxy;
+    const Program program(
+        {.program = CONTAINER_BUILDER,
+         .arguments = {"--address=" + service.address(), "health"},
+         .environment = {{"CONTAINER_BUILDER_TOKEN", "0123456789"},
+                         {variable, "http://" + proxy.address()},
+                         {"no_grpc_proxy", "nowhere.invalid"}}});
+    pollfd called[] = {{service.fd(), POLLIN, 0}, {proxy.fd(), POLLIN, 0}};
+    ASSERT_GT(::poll(called, 2, 60'000), 0) << variable;
+    EXPECT_NE(called[0].revents, 0) << variable;
+    EXPECT_EQ(called[1].revents, 0) << variable;
+  }
 }
 
 TEST(HealthCommandTest, TakesNoArguments) {

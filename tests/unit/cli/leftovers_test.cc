@@ -57,18 +57,19 @@ TEST_F(LeftoversTest, WhatCouldNotBeMadeIsNone) {
 
 TEST_F(LeftoversTest, AreRemovedWhenTheProcessLeaves) {
   // Neither ends: whoever owns what was removed waits for the process's end.
-  auto* const leftovers = new Leftovers;
-  auto* const tree = new Leftover(MakeTree(*leftovers));
+  // Static, so that it is no leak.
+  static auto* const leftovers = new Leftovers;
+  static auto* const tree = new Leftover(MakeTree(*leftovers));
   leftovers->RemoveForGood();
   EXPECT_FALSE(fs::exists(path_));
   EXPECT_EQ(tree->path(), path_);
 }
 
 TEST_F(LeftoversTest, LeavingWaitsForWhoFillsAFolder) {
-  auto* const leftovers = new Leftovers;
-  auto* const tree = new Leftover(MakeTree(*leftovers));
+  static auto* const leftovers = new Leftovers;
+  static auto* const tree = new Leftover(MakeTree(*leftovers));
   std::optional held(tree->Hold());
-  std::jthread leaving([leftovers] { leftovers->RemoveForGood(); });
+  std::jthread leaving([] { leftovers->RemoveForGood(); });
   ::chmod(path_.c_str(), 0700);
   std::ofstream(path_ + "/a/more") << "x";
   EXPECT_TRUE(fs::exists(path_ + "/a/more"));

@@ -1,15 +1,24 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -115,6 +124,16 @@ class DownloadTest : public testing::Test {
                       std::filesystem::directory_iterator()));
   }
 
+  // In the folder and below it.
+  std::size_t RegularFiles() const {
+    std::size_t count = 0;
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(folder_.path())) {
+      count += entry.is_regular_file() ? 1 : 0;
+    }
+    return count;
+  }
+
   const TempDir folder_;
   int calls_ = 0;
   v1::Artifact artifact_;
@@ -175,6 +194,49 @@ TEST_F(DownloadTest, AnythingMayEndTheProcessWithNothingLeftBehind) {
   EXPECT_THAT(status, IsOk());
   EXPECT_EQ(ReadFile(folder_.Path("out")), content);
   EXPECT_EQ(FilesInFolder(), 1u);
+}
+
+// From here on this thread has a file system that knows no unnamed files, as
+// NFS is one.
+void RefuseUnnamedFiles() {
+  const sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_openat, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter = {std::size(program),
+                             const_cast<sock_filter*>(program)};
+  ASSERT_EQ(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+  ASSERT_EQ(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+TEST_F(DownloadTest, WhoStopsItMayEndTheProcessWithNothingLeftBehind) {
+  for (const auto kind : {v1::Artifact::KIND_FILE, v1::Artifact::KIND_FOLDER}) {
+    artifact_.set_kind(kind);
+    Serve("what the build made");
+    std::stop_source stop;
+    absl::Status status;
+    std::size_t before = 0;
+    std::jthread([&] {
+      RefuseUnnamedFiles();
+      status = Client(connection_, {.platform = platform_})
+                   .DownloadArtifact(artifact_, folder_.Path("out"),
+                                     {.progress =
+                                          [&](auto...) {
+                                            if (stop.stop_requested()) return;
+                                            before = RegularFiles();
+                                            stop.request_stop();
+                                            EXPECT_EQ(RegularFiles(), 0u);
+                                          },
+                                      .stop = stop.get_token()});
+    }).join();
+    EXPECT_EQ(before, 1u);
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kCancelled));
+    EXPECT_EQ(RegularFiles(), 0u);
+  }
 }
 
 TEST_F(DownloadTest, GivesUpWithNothingLeftBehind) {
