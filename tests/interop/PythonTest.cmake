@@ -34,15 +34,20 @@ if(EXISTS "${CONTAINERBUILDER_PYTHON}")
 endif()
 
 # Registers FILE as the test NAME. LABEL is its kind: interop or e2e. TIMEOUT
-# is in seconds. Without the venv the test fails, and says how to get it.
+# is in seconds. SELECT is pytest's -k: the rest of the file is another test's.
+# Without the venv the test fails, and says how to get it.
 function(containerbuilder_python_test name file)
-  cmake_parse_arguments(arg "RUN_SERIAL" "LABEL;TIMEOUT" "" ${ARGN})
+  cmake_parse_arguments(arg "RUN_SERIAL" "LABEL;TIMEOUT;SELECT" "" ${ARGN})
   get_property(python_folder GLOBAL PROPERTY containerbuilder_python_folder)
+  set(select "")
+  if(DEFINED arg_SELECT)
+    set(select -k ${arg_SELECT})
+  endif()
   if(EXISTS "${CONTAINERBUILDER_PYTHON}")
     add_test(NAME ${name} COMMAND ${CONTAINERBUILDER_PYTHON} -m pytest
       -p no:cacheprovider --color=no --durations=5 -ra
       --rootdir=${PROJECT_SOURCE_DIR}/tests
-      ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+      ${select} ${CMAKE_CURRENT_SOURCE_DIR}/${file})
   else()
     add_test(NAME ${name} COMMAND sh -c "echo \"$1\" >&2; exit 1" sh
       "CONTAINERBUILDER_PYTHON (a CMake or environment variable) must name the \

@@ -319,6 +319,17 @@ def test_a_token_stays_on_this_machine(make_client, address):
         pass
 
 
+def test_loopback_is_called_by_no_proxy(make_client, daemon, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("no_grpc_proxy", "nowhere.invalid")
+        with make_client(daemon.tcp_address, timeout=10) as client:
+            client.health()
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
 def test_types_are_strict(folder):
     """Of the package as installed, and of a program that uses it."""
     package = Path(required("PYTHON_PACKAGE"))

@@ -229,7 +229,11 @@ function connect(address: string, ca?: string, token?: string): ContainerBuilder
       },
     });
   const channel = ca ? credentials.createSsl(readFileSync(ca)) : credentials.createInsecure();
-  return new ContainerBuilderClient(address, channel, { interceptors: [withToken] });
+  return new ContainerBuilderClient(address, channel, {
+    interceptors: [withToken],
+    // A proxy would see all that is not encrypted.
+    "grpc.enable_http_proxy": ca ? 1 : 0,
+  });
 }
 
 const commands: Record<string, Command> = { args, build, upload, export: exportImage, detach, cancel };

@@ -30,7 +30,8 @@ struct ClientOptions {
   // `unix:///path/to.sock`, `unix:path` or `host:port`.
   std::string address = "unix:///run/container-builder/container-builder.sock";
   // How to know the service, and to be known to it; see TlsOptions. Unset: in
-  // the clear.
+  // the clear, and never by a proxy. With TLS, the environment's `grpc_proxy`,
+  // `https_proxy`, `http_proxy` and `no_proxy` count, as gRPC reads them.
   std::optional<TlsOptions> tls = std::nullopt;
   // Sent with each call as `authorization: Bearer TOKEN`. Only over TLS, a unix
   // socket or to a loopback address: calls to others fail with

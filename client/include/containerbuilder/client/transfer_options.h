@@ -33,7 +33,9 @@ struct DownloadOptions {
   // Called for each piece, on the caller's thread; null: not wanted.
   std::function<void(std::int64_t bytes, std::int64_t total_bytes)> progress =
       nullptr;
-  // Ends it soon after with CANCELLED.
+  // Ends it soon after with CANCELLED. Nothing unfinished has a name once
+  // request_stop has returned, so that the process may end then; what was
+  // unpacked of a folder stays.
   std::stop_token stop = {};
 };
 

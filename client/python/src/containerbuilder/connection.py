@@ -51,7 +51,11 @@ class Tls:
 
 def channel_options(tls: Tls | None) -> list[tuple[str, Any]]:
     """For grpc.secure_channel and its like."""
-    if tls and tls.server_name:
+    if tls is None:
+        # gRPC goes by the environment's proxy even to loopback, and what is sent in the clear, the token too, would
+        # leave this machine.
+        return [*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0)]
+    if tls.server_name:
         return [*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", tls.server_name)]
     return CHANNEL_OPTIONS
 
