@@ -22,6 +22,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "containerbuilder/service/server.h"
+#include "daemon/log_formatter.h"
 #include "daemon/settings.h"
 #include "daemon/settings_pages.h"
 #include "daemon/supervisor.h"
@@ -137,6 +138,7 @@ int Serve(const CommandLine& line, DaemonOptions options) {
   options.server.reap_orphans = true;
   options.server.logger = std::make_shared<spdlog::logger>(
       "container-builderd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  options.server.logger->set_formatter(MakeLogFormatter());
   spdlog::logger& logger = *options.server.logger;
   absl::StatusOr<std::unique_ptr<Server>> server =
       Server::Create(options.server);
