@@ -59,8 +59,10 @@ def main():
         target = command[command.index("-o") + 1]
         key = hashlib.sha256(settings)
         key.update(entry["command"].replace(str(ROOT), ".").encode())
-        for path in sorted(compiled_from[target]):
-            key.update(path.replace(str(ROOT), ".").encode())
+        # In an order that the tree's own place has no part in.
+        for name, path in sorted((path.replace(str(ROOT), "."), path)
+                                 for path in compiled_from[target]):
+            key.update(name.encode())
             key.update(digest(path).encode())
         return results / key.hexdigest()
 

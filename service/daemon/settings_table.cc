@@ -67,7 +67,8 @@ absl::Span<const Setting> Settings() {
        },
        Reload::kNo,
        "Calls at the same time on one connection, watches included. The C++ "
-       "client puts up to 64 builds and watches on each. 0: no limit."},
+       "client puts up to 64 builds and watches on each. A TCP connection with "
+       "more than twice as many is reset. 0: no limit."},
       {"max_rpc_memory_bytes",
        [](DaemonOptions& o) -> Field {
          return Bytes{&o.server.max_rpc_memory_bytes};
@@ -84,6 +85,13 @@ absl::Span<const Setting> Settings() {
        Reload::kNo,
        "A connection takes no new calls after this, and is closed when those "
        "on it have ended. Streams are not cut."},
+      {"transfer_idle_timeout",
+       [](DaemonOptions& o) -> Field {
+         return &o.server.transfer_idle_timeout;
+       },
+       Reload::kNo,
+       "An upload that sends nothing, and a download that takes nothing, is "
+       "ended after this, or twice as long; 100 ms at least."},
 
       // --- What callers who are not trusted may do
       {"read_roots",
@@ -246,13 +254,13 @@ absl::Span<const Setting> Settings() {
       {"retain_builds",
        [](DaemonOptions& o) -> Field { return &o.server.retain_builds; },
        Reload::kYes,
-       "Ended builds are forgotten, oldest first, when there are more."},
+       "Ended builds are forgotten when there are more: the oldest of the "
+       "caller who has the most."},
       {"retain_bytes",
        [](DaemonOptions& o) -> Field { return Bytes{&o.server.retain_bytes}; },
        Reload::kYes,
-       "Ended builds are forgotten, oldest first, when their logs and "
-       "artifacts "
-       "have more bytes."},
+       "Ended builds are forgotten when their logs and artifacts have more "
+       "bytes: the oldest of the caller who has the most."},
       {"max_log_bytes",
        [](DaemonOptions& o) -> Field { return Bytes{&o.server.max_log_bytes}; },
        Reload::kNo, "A build that prints more bytes is ended (LOG_LIMIT)."},

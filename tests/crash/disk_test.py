@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -16,20 +17,27 @@ from world import READY_SECONDS, processes_of, waited_for_the_cpu
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def small_disk(folder, request):
-    """A home for a daemon whose state folder has 12 MiB, or what the parameter says."""
-    size = getattr(request, "param", "12m")
-    home = folder / "home"
-    state = home / "state"
-    state.mkdir(parents=True)
+@contextmanager
+def disk_at(path: Path, size: str):
+    """A file system of its own, of that size."""
+    path.mkdir(parents=True)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(state)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(path)], capture_output=True, text=True
     )
     if mounted.returncode != 0:
         pytest.fail(f"cannot mount a tmpfs (root and CAP_SYS_ADMIN are needed): {mounted.stderr}", pytrace=False)
-    yield home
-    subprocess.run(["umount", "--lazy", str(state)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.fixture
+def small_disk(folder, request):
+    """A home for a daemon whose state folder has 12 MiB, or what the parameter says."""
+    home = folder / "home"
+    with disk_at(home / "state", getattr(request, "param", "12m")):
+        yield home
 
 
 class Service:
@@ -201,6 +209,55 @@ def test_many_builds_meet_a_full_disk(service, folder):
         service.daemon.stub.DeleteBuild(pb.DeleteBuildRequest(name=events[0].name), timeout=30)
     small = context(folder, "small", "stdout small\\n\n")
     eventually(lambda: works(service, small), "builds run again")
+
+
+# --- Where outputs go ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["local", "tar"])
+def test_the_place_of_an_output_is_full(folder, kind):
+    """It is another disk than the service's: the build says so, and what is delivered is whole or not there."""
+    (folder / "home").mkdir()
+    out = folder / "out"
+    made = {"large": b"x" * 2 * MIB, "small": b"made\n"}
+    sources = context(folder, "context", "".join(f"copy {name} ../out/0/output/{name}\n" for name in made))
+    for name, data in made.items():
+        (sources / name).write_bytes(data)
+    if kind == "tar":
+        (sources / "fake.txt").write_text("copy large ../out/0/output\n")
+    with disk_at(out, "1m"):
+        roots = (f"--read_roots={folder}", f"--write_roots={out}")
+        service = Service(folder / "home", *roots, "--allowed_options=output", "--min_free_bytes=0")
+        service.start()
+        try:
+            # One that was there stays as it was.
+            (out / "large").write_bytes(b"before")
+            request = service.request(sources)
+            place = out if kind == "local" else out / "large"
+            request.spec.options.output.values.values.append(f"type={kind},dest={place}")
+
+            def run() -> pb.Build:
+                build = list(service.daemon.tcp_stub.Build(request, timeout=60))[-1].event.finished.build
+                assert not (service.state / build.name / "staging").exists()
+                return build
+
+            for fills in (False, True):
+                if fills:
+                    fill(out / "filler")
+                end = run()
+                assert (end.state, end.failure.reason) == (pb.Build.STATE_FAILED, "NO_SPACE"), end
+                assert end.failure.retryable and "spec.options.output" in end.failure.message, end
+                left = {path.name: path.read_bytes() for path in out.iterdir() if path.name != "filler"}
+                assert left.pop("large") == b"before"
+                assert left in ({}, {"small": made["small"]}), left
+            # The service's own disk has room.
+            assert service.disk_health().state == pb.HealthCheck.STATE_OK
+            (out / "filler").unlink()
+            (sources / "large").write_bytes(b"less")
+            assert run().state == pb.Build.STATE_SUCCEEDED
+            assert (out / "large").read_bytes() == b"less"
+        finally:
+            assert service.daemon.stop() == 0
 
 
 # --- Many builds -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ acknowledged is there. CONTAINERBUILDER_FAULT_STRIDE: of the calls that are many
 import errno
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -115,6 +116,13 @@ class Life:
             self.daemon.process.kill()
             self.daemon.process.wait()
             self.daemon.close()
+
+    def restart_once(self):
+        """Stops it, and sees that it starts again with everything."""
+        self.stop()
+        assert self.start()
+        self.check_after_restart()
+        self.stop()
 
     def check_after_restart(self):
         """Everything that was acknowledged is there, as it was told."""
@@ -316,7 +324,6 @@ RECOVERY_SWEEPS = [
     ("write", errno.ENOSPC, STRIDE),
     ("open", errno.EMFILE, 2),
     ("ftruncate", errno.EIO, 1),
-    ("mkdir", errno.ENOSPC, 1),
     ("posix_spawn", errno.EAGAIN, 1),
 ]
 
@@ -385,10 +392,29 @@ def test_a_full_table_of_files_and_processes_passes(folder):
             assert build is None or build.state in (pb.Build.STATE_SUCCEEDED, pb.Build.STATE_FAILED)
         subprocess.run(["prlimit", f"--pid={pid}", "--nofile=20000:20000"], check=True)
         assert life.build().state == pb.Build.STATE_SUCCEEDED
-        life.stop()
+        life.restart_once()
+    finally:
+        life.close()
+
+
+@pytest.mark.parametrize("then", ["", "close-pipes\n"], ids=["keeps its pipes", "closes its pipes"])
+def test_nerdctl_hangs_after_its_last_byte(folder, then):
+    """It is stopped when its time is over, with all that it printed, and the next is not kept waiting."""
+    life = Life(folder)
+    (life.context / "fake.txt").write_text(f"stdout x\n{then}sleep 600\n")
+    request = life.request()
+    request.policy.timeout.FromSeconds(2)
+    try:
         assert life.start()
-        life.check_after_restart()
-        life.stop()
+        build = life.build(request)
+        assert (build.state, build.failure.reason) == (pb.Build.STATE_TIMED_OUT, "TIMED_OUT"), build
+        assert (build.term_signal, build.failure.retryable) == (signal.SIGTERM, False), build
+        output = [event.output for event in life.seen[build.name].values() if event.HasField("output")]
+        assert [(part.stream, part.data) for part in output] == [(pb.BuildOutput.STREAM_STDOUT, b"x")]
+        assert (build.stdout_bytes, build.stderr_bytes) == (1, 0)
+        (life.context / "fake.txt").write_text(SCRIPT)
+        assert life.build().state == pb.Build.STATE_SUCCEEDED
+        life.restart_once()
     finally:
         life.close()
 
@@ -411,24 +437,35 @@ def strace():
     return wrapper
 
 
-@pytest.mark.parametrize("call", ["clone3", "vfork", "clone"])
-def test_clone_fails(folder, strace, call):
-    """Threads and children both come from it; each thread's first is refused once the daemon is ready."""
+@pytest.mark.parametrize(
+    "injected",
+    [
+        ["inject=clone3,clone,vfork:error=EAGAIN"],
+        # As where a sandbox does not know the first of them, and glibc takes another.
+        ["inject=clone3:error=ENOSYS", "inject=clone,vfork:error=EAGAIN"],
+    ],
+    ids=["clone3", "clone"],
+)
+def test_clone_fails(folder, strace, injected):
+    """Threads and children both come from it; it is refused once the daemon is ready."""
     life = Life(folder)
     flags = [f"--nerdctl={required('FAKE_NERDCTL')}", "--max_running_builds=2", "--health_interval=60s"]
     life.daemon = Daemon(life.home, [*flags, "--min_free_bytes=0"])
     tracer = None
+    trace = folder / "trace"
     try:
         assert life.build().state == pb.Build.STATE_SUCCEEDED
-        tracer = attach(life.daemon.process.pid, f"inject={call}:error=EAGAIN")
+        tracer = attach(life.daemon.process.pid, "trace=clone3,clone,vfork", *injected, log=trace)
         builds = [life.build() for _ in range(2)]
         detach(tracer)
         tracer = None
+        refused = re.findall(r"(\w+)\(.* EAGAIN .*\(INJECTED\)", trace.read_text())
+        print(f"refused: {refused}")
+        assert refused
         for build in builds:
             life.check_end(build)
         # posix_spawn takes one of them.
-        life.failures = [b.failure.reason for b in builds if b and b.state == pb.Build.STATE_FAILED]
-        assert set(life.failures) <= {"SPAWN_FAILED"}
+        assert [b and b.failure.reason for b in builds] == ["SPAWN_FAILED"] * 2
         assert life.build().state == pb.Build.STATE_SUCCEEDED
         life.stop()
     finally:
@@ -437,9 +474,9 @@ def test_clone_fails(folder, strace, call):
         life.close()
 
 
-def attach(pid: int, *expressions) -> subprocess.Popen:
+def attach(pid: int, *expressions, log="/dev/null") -> subprocess.Popen:
     """strace on all threads of a process that runs."""
-    command = ["strace", "-f", "-o", "/dev/null"]
+    command = ["strace", "-f", "-o", log]
     for expression in expressions:
         command += ["-e", expression]
     tracer = subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE, text=True)

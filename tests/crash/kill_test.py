@@ -4,11 +4,14 @@ CONTAINERBUILDER_CRASH_CYCLES is how often it is killed at random (200), CONTAIN
 moments and builds come from (the time of day).
 """
 
+import base64
 import os
 import random
 import re
+import shutil
 import signal
 import time
+import urllib.parse
 from pathlib import Path
 
 import grpc
@@ -330,6 +333,93 @@ def test_point_in_keeping_artifacts(world, name):
     (artifact,) = again.artifacts
     assert download(world.daemon.stub, artifact) in tree.blobs.values()
     world.stop()
+
+
+# --- Secrets ---------------------------------------------------------------------------------------------------------
+
+
+TOKEN, PASSWORD = b"canary/5d41402abc4b2a76", b"passport?b9719d911017c592"
+
+
+def spellings(secret: bytes) -> set:
+    return {
+        secret,
+        base64.b64encode(secret),
+        base64.urlsafe_b64encode(secret),
+        urllib.parse.quote(secret, safe="").encode(),
+        secret.hex().encode(),
+    }
+
+
+def with_secrets(paths) -> list:
+    """Those of the files in which a secret stands, in any spelling."""
+    hidden = spellings(TOKEN) | spellings(PASSWORD) | {base64.b64encode(b"me:" + PASSWORD)}
+    found = []
+    for path in paths:
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        if any(text in content for text in hidden):
+            found.append(path)
+    return found
+
+
+@pytest.fixture
+def memory():
+    """A folder in memory."""
+    path = Path(f"/dev/shm/containerbuilder-crash-{os.getpid()}")
+    path.mkdir()
+    yield path
+    shutil.rmtree(path)
+
+
+def test_nothing_is_left_of_secrets(world, memory):
+    for number in range(3):
+        # Each life keeps them elsewhere, as when the operator names another folder.
+        place = memory / str(number)
+        place.mkdir()
+        secret_dir = f"--secret_dir={place}"
+        world.flags.append(secret_dir)
+        world.start()
+        context = world.home / f"secrets-{number}"
+        context.mkdir()
+        (context / "fake.txt").write_text("secret stdout token\ndocker-config stdout\nwait-file never\n")
+        request = pb.CreateBuildRequest()
+        request.spec.options.context_path = str(context)
+        request.spec.secrets.add(id="token", value=TOKEN)
+        request.spec.registry_auths.add(host="registry.test", username="me", password=PASSWORD.decode())
+        name = world.daemon.stub.CreateBuild(request, timeout=30).build.name
+        printed = b""
+        for response in world.daemon.stub.WatchBuild(pb.WatchBuildRequest(name=name), timeout=30):
+            printed += response.event.output.data
+            if printed.endswith(b'"auth":"***"}}}'):
+                break
+        assert len(with_secrets(place.rglob("*"))) == 2, "the token, and Docker's configuration"
+        world.kill()
+        assert not with_secrets(path for kind in ("cmdline", "environ") for path in Path("/proc").glob(f"[0-9]*/{kind}"))
+
+        world.flags.remove(secret_dir)
+        elsewhere = memory / f"{number}-next"
+        elsewhere.mkdir()
+        world.flags.append(f"--secret_dir={elsewhere}")
+        world.start()
+        assert not with_secrets(memory.rglob("*"))
+        assert not with_secrets(world.home.rglob("*"))
+        build = world.daemon.stub.GetBuild(pb.GetBuildRequest(name=name), timeout=30).build
+        assert (build.state, build.failure.reason) == (pb.Build.STATE_INTERRUPTED, "CRASHED")
+        answers = world.home / "answers"
+        answers.write_bytes(
+            build.SerializeToString()
+            + world.daemon.stub.ListBuilds(pb.ListBuildsRequest(), timeout=30).SerializeToString()
+            + b"".join(
+                response.SerializeToString()
+                for response in world.daemon.stub.WatchBuild(pb.WatchBuildRequest(name=name), timeout=30)
+            )
+        )
+        assert b"***" in answers.read_bytes() and not with_secrets([answers])
+        world.stop()
+        world.flags.pop()
 
 
 # --- What a crash of the machine does to the files -------------------------------------------------------------------

@@ -294,7 +294,10 @@ class Cli:
         pipe.close()
 
     def wait(self, seconds: float = 60) -> int:
-        code = self.process.wait(seconds)
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it runs for {seconds} s more; it said {self.output.stdout!r} and {self.output.stderr!r}")
         for thread in self._threads:
             thread.join(seconds)
         self.output.end()

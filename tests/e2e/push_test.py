@@ -1,13 +1,17 @@
-"""A push to a registry of our own on loopback."""
+"""Pushes to registries of our own on loopback, and pulls from them."""
 
 import base64
+import contextlib
+import http.server
 import json
 import os
 import re
 import socket
 import subprocess
+import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from containerbuilder.v1 import container_builder_pb2 as pb
@@ -119,3 +123,78 @@ def test_push_with_credentials_by_value(start_call, context, registry, password)
             assert build.failure.reason == "PUSH_FAILED", build
     finally:
         subprocess.run(["nerdctl", "rmi", "--force", name], capture_output=True, timeout=60)
+
+
+@contextlib.contextmanager
+def serving(answer):
+    """A web server; `answer` is called with each request's handler. Yields its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            answer(self)
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def owner_of(port: int) -> str:
+    """The program that has this port of loopback for its end of a connection."""
+    ends = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inode = next(end[9] for end in ends if end[1] == f"0100007F:{port:04X}")
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # It ended meanwhile.
+            for number in os.listdir(process / "fd"):
+                if target(process / "fd" / number) == f"socket:[{inode}]":
+                    return (process / "comm").read_text().strip()
+    return "nobody"
+
+
+def target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:  # It was closed meanwhile.
+        return ""
+
+
+@pytest.mark.parametrize("has_login", [False, True])
+def test_tokens_are_buildkitds_to_fetch(start_call, context, has_login):
+    """A registry may send whoever asks it for an image to any URL: not into the service's network."""
+    asked, logins = set(), set()
+
+    def give_token(handler):
+        asked.add(owner_of(handler.client_address[1]))
+        logins.add(handler.headers.get("Authorization"))
+        body = b'{"token": "x"}'
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    def demand_token(handler):
+        has_token = "Authorization" in handler.headers
+        handler.send_response(404 if has_token else 401)
+        if not has_token:
+            handler.send_header("WWW-Authenticate", f'Bearer realm="http://{tokens}/token",service="x"')
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with serving(give_token) as tokens, serving(demand_token) as registry:
+        spec = pb.BuildSpec()
+        if has_login:
+            spec.registry_auths.add(host=registry, username=USER, password=PASSWORD)
+        build = start_call(context(base=f"FROM {registry}/evil\n"), spec=spec).finished()
+    assert build.state == pb.Build.STATE_FAILED
+    assert asked == {"buildkitd"}
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    assert logins == {f"Basic {login}" if has_login else None}

@@ -26,6 +26,7 @@
 //   wait-file PATH             waits until the file exists
 //   touch PATH
 //   copy FROM TO
+//   close-pipes                closes stdout and stderr
 //   ignore-term                ignores SIGTERM, as do children from then on
 //   heed-term                  ends that
 //   pid PATH                   appends the pid and a newline to the file; later
@@ -311,6 +312,10 @@ class Script {
     if (name == "copy") {
       const auto from = Next<std::string>(words);
       fs::copy_file(from, Next<std::string>(words));
+      return;
+    }
+    if (name == "close-pipes") {
+      for (int fd : {STDOUT_FILENO, STDERR_FILENO}) close(fd);
       return;
     }
     if (name == "ignore-term" || name == "heed-term") {

@@ -89,6 +89,8 @@ void CheckUntrusted(const AdmittedSpec& admitted, const fuzz::Reading& reading,
     }
     if (name == "build-arg") {
       Check(absl::StrContains(value, "="), "the service's variable", value);
+      Check(the_case.generous || !absl::StartsWith(value, "BUILDKIT_ATTEST_"),
+            "an option that nobody allowed", value);
     }
     if (name == "file" || name == "iidfile") {
       Check(absl::StartsWith(value, absl::StrCat(kStaging, "/")),
@@ -190,7 +192,7 @@ std::shared_ptr<const Policy> MakePolicy(bool generous) {
     options.allowed_registries = {"r.example"};
   }
   absl::StatusOr<std::shared_ptr<const Policy>> policy =
-      Policy::Create(options, host, "/state");
+      Policy::Create(options, host, {"/state"});
   Check(policy.ok(), "the policy is valid", policy.status().ToString());
   return *policy;
 }

@@ -61,7 +61,7 @@ void CheckStream(const Patterns& patterns, const std::string& text,
 
 // A secret among other text is not in what is shown.
 void CheckSecret(const std::string& secret, const std::string& text) {
-  const std::vector<std::string> revealing = RevealingTexts(secret);
+  const std::vector<std::string> revealing = RevealingTexts({secret});
   Redactor redactor(std::make_shared<PatternSet>(revealing));
   const std::string shown = absl::StrCat(
       redactor.Feed(absl::StrCat(text, secret, text)), redactor.Finish());

@@ -146,3 +146,12 @@ def test_systemd_is_told(folder, nerdctl_flag, daemon_in, name):
         finally:
             daemon.stop()
         assert notified.recv(4096) == b"STOPPING=1"
+
+
+def test_its_log_gives_a_terminal_no_orders(start_daemon, nerdctl_flag, folder):
+    name = "a\x1b]0;title\x07\u009b2J\u202e\xfc.sock"
+    daemon = start_daemon(nerdctl_flag, f"--listen=unix://{folder}/{name},127.0.0.1:0")
+    log = daemon.log.read_bytes()
+    assert not re.search(rb"[^\n -~]", log), log
+    escaped = r"a\x1b]0;title\x07\xc2\x9b2J\xe2\x80\xae\xc3\xbc.sock"
+    assert f"ready on unix://{folder}/{escaped}," in log.decode()

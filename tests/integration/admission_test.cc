@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -217,6 +218,48 @@ TEST_F(AdmissionTest, AFullQueueIsToldWithWhenToRetry) {
   expect_full(api().Create(Request("ctx", "")).status());
   Open("slot");
   Await(running);
+}
+
+// What a build keeps of its request is its caller's as long as it waits.
+TEST_F(AdmissionTest, LargeBuildsThatWaitAreAShareOfMemory) {
+  StartWithOneSlot();
+  TakeSlot();
+  v1::BuildRequest large = Request("ctx", "");
+  large.mutable_spec()->set_dockerfile("FROM scratch\n#" +
+                                       std::string(1'000'000, '-'));
+  for (int i = 0; i < 15; ++i) {
+    large.mutable_spec()
+        ->mutable_options()
+        ->mutable_label()
+        ->mutable_values()
+        ->add_values(absl::StrCat("label", i, "=", std::string(100'000, 'x')));
+  }
+  v1::BuildRequest first = large;
+  first.set_request_id("id");
+  const auto waiting = anonymous().Create(first);
+  ASSERT_THAT(waiting, IsOk());
+  int made = 1;
+  absl::Status refused;
+  while (refused.ok() && made < 100) {
+    refused = anonymous().Create(large).status();
+    if (refused.ok()) ++made;
+  }
+  EXPECT_THAT(refused, HasReason("RATE_LIMITED"));
+  EXPECT_GT(made, 5);
+  EXPECT_LT(made, 40);
+  // By either call, and nothing was made of them.
+  EXPECT_THAT(anonymous().Build(large)->End(), HasReason("RATE_LIMITED"));
+  const std::filesystem::directory_iterator builds(
+      folder_.Path("state/builds"));
+  EXPECT_EQ(std::distance(builds, {}), made + 1);
+  // Small ones, and what is there, are no matter of it.
+  EXPECT_THAT(anonymous().Create(Request("small", "")), IsOk());
+  const auto joined = anonymous().Create(first);
+  ASSERT_THAT(joined, IsOk());
+  EXPECT_EQ(joined->name(), waiting->name());
+  EXPECT_THAT(anonymous().Cancel(waiting->name()), IsOk());
+  EXPECT_TRUE(Eventually([&] { return anonymous().Create(large).ok(); }));
+  EXPECT_THAT(anonymous().Create(large), HasReason("RATE_LIMITED"));
 }
 
 TEST_F(AdmissionTest, QueueTtlExpiresABuildThatWaits) {

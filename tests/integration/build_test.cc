@@ -157,7 +157,7 @@ TEST(BuildTest, GivesTheChildAMinimalEnvironment) {
                          "PATH", "HOME", "TMPDIR", "BUILDKIT_HOST",
                          "CONTAINERD_ADDRESS", "CONTAINERD_NAMESPACE",
                          "CONTAINERD_SNAPSHOTTER", "CONTAINER_BUILDER_BUILD",
-                         "SOURCE_DATE_EPOCH"));
+                         "SOURCE_DATE_EPOCH", "BUILDKIT_NO_CLIENT_TOKEN"));
 }
 
 TEST(BuildTest, RunsInTheContextWithNothingInherited) {

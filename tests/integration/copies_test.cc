@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -19,6 +21,7 @@ namespace containerbuilder {
 namespace {
 
 namespace fs = std::filesystem;
+using ::containerbuilder::test_support::BuildCall;
 using ::containerbuilder::test_support::HasReason;
 using ::containerbuilder::test_support::IsOk;
 using ::containerbuilder::test_support::StatusIs;
@@ -236,15 +239,93 @@ TEST_F(CopiesTest, ARefusalLeavesNothing) {
   Start();
   Create(HeldRequest("first"));
   AwaitReady("first");
-  const auto waiting = anonymous().Create(Theirs("a", ""));
-  ASSERT_THAT(waiting, IsOk());
-  // After the copy was made.
-  EXPECT_THAT(anonymous().Create(Theirs("b", "")), HasReason("QUEUE_FULL"));
+  // After the copy was made; the place is given back.
   folder_.WriteFile("contexts/c/Dockerfile", "# syntax=evil");
   EXPECT_THAT(anonymous().Create(Theirs("c", "")),
               HasReason("OPTION_NOT_ALLOWED"));
+  const auto waiting = anonymous().Create(Theirs("a", ""));
+  ASSERT_THAT(waiting, IsOk());
+  // Before it.
+  EXPECT_THAT(anonymous().Create(Theirs("c", "")), HasReason("QUEUE_FULL"));
   EXPECT_EQ(Unadmitted(), 0U);
   Open("first");
+}
+
+// As many copies of his go on as at a time may: whoever is refused for them
+// waits for none of them.
+TEST_F(CopiesTest, WhatIsCopiedIsAlreadyABuildOfItsCallers) {
+  constexpr int kCopies = 2;
+  options_.max_builds_per_caller = kCopies;
+  Start();
+  std::vector<std::unique_ptr<BuildCall>> calls;
+  for (int i = 0; i < kCopies; ++i) {
+    calls.push_back(anonymous().Build(
+        Large(absl::StrCat("large", i), std::int64_t{3} << 30)));
+  }
+  const auto are_copied = [this] {
+    return Unadmitted() == std::size_t{kCopies};
+  };
+  ASSERT_TRUE(test_support::Eventually(are_copied));
+  v1::BuildRequest request = Theirs("a", "");
+  EXPECT_THAT(anonymous().Create(request), HasReason("RATE_LIMITED"));
+  EXPECT_THAT(anonymous().Build(request)->End(), HasReason("RATE_LIMITED"));
+  // The same where its build may be there, which has to be looked for.
+  request.set_request_id("id");
+  EXPECT_THAT(anonymous().Create(request), HasReason("RATE_LIMITED"));
+  EXPECT_THAT(anonymous().Build(request)->End(), HasReason("RATE_LIMITED"));
+  EXPECT_TRUE(are_copied());
+  EXPECT_THAT(api().Create(request), IsOk());
+  // A copy that is given up gives its place back.
+  calls.clear();
+  EXPECT_TRUE(test_support::Eventually(
+      [&] { return anonymous().Create(request).ok(); }));
+}
+
+TEST_F(CopiesTest, ABuildThatIsThereIsJoinedByACallerWhoHasAllOfHis) {
+  options_.max_builds_per_caller = 1;
+  Start();
+  v1::BuildRequest request = Theirs("a", "");
+  request.set_request_id("id");
+  request.mutable_policy()->set_disconnect_policy(v1::DISCONNECT_POLICY_DETACH);
+  Create(HeldRequest("first"));
+  AwaitReady("first");
+  const auto made = anonymous().Create(request);
+  ASSERT_THAT(made, IsOk());
+  const auto joined = anonymous().Create(request);
+  ASSERT_THAT(joined, IsOk());
+  EXPECT_EQ(joined->name(), made->name());
+  const auto event = anonymous().Build(request)->Next();
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->name(), made->name());
+  EXPECT_THAT(anonymous().Create(Theirs("b", "")), HasReason("RATE_LIMITED"));
+  Open("first");
+}
+
+TEST_F(CopiesTest, OthersDoNotWaitForACallersCopies) {
+  Start();
+  std::vector<std::unique_ptr<BuildCall>> calls;
+  for (int i = 0; i < 5; ++i) {
+    calls.push_back(anonymous().Build(
+        Large(absl::StrCat("large", i), std::int64_t{3} << 30)));
+  }
+  ASSERT_TRUE(test_support::Eventually([this] { return Unadmitted() == 2; }));
+  // What is by value is copied on the same threads.
+  v1::BuildRequest request = Theirs("a", "");
+  request.mutable_spec()->set_dockerfile("FROM scratch\n");
+  EXPECT_THAT(api().Create(request), IsOk());
+  EXPECT_EQ(Unadmitted(), 2U);
+}
+
+// As a client does whose connection broke.
+TEST_F(CopiesTest, ACallThatIsSentAgainDuringItsCopyIsNoFurtherBuild) {
+  options_.max_builds_per_caller = 1;
+  Start();
+  v1::BuildRequest request = Large("a", 512 << 20);
+  request.set_request_id("id");
+  request.mutable_policy()->set_disconnect_policy(v1::DISCONNECT_POLICY_DETACH);
+  GoWhileCopied(request, /*follow=*/true);
+  EXPECT_THAT(anonymous().Create(request), IsOk());
+  EXPECT_EQ(api().List()->builds_size(), 1);
 }
 
 // Also in the middle of a file.
@@ -272,6 +353,39 @@ TEST_F(CopiesTest, ABuildThatOutlivesItsCallIsMadeWithoutIt) {
     EXPECT_EQ(joined->name(), name);
     EXPECT_EQ(Await(name).state(), v1::Build::STATE_SUCCEEDED);
   }
+}
+
+// The same where others of its caller are copied all the while.
+TEST_F(CopiesTest, ABuildThatOutlivesItsCallIsMadeWhereThatGoesBeforeItsTurn) {
+  options_.max_queued_builds = 2;
+  Start();
+  std::vector<std::unique_ptr<BuildCall>> copied;
+  for (const char* id : {"", "id"}) {
+    v1::BuildRequest request =
+        Large(absl::StrCat("large", id), std::int64_t{3} << 30);
+    request.set_request_id(id);
+    copied.push_back(anonymous().Build(request));
+  }
+  ASSERT_TRUE(test_support::Eventually([this] { return Unadmitted() == 2; }));
+  v1::BuildRequest request = Theirs("a", "");
+  // By which it has a place in any case.
+  request.set_request_id("id");
+  request.mutable_policy()->set_disconnect_policy(v1::DISCONNECT_POLICY_DETACH);
+  const auto call = anonymous().Build(request);
+  // Once it is there, there is no place for others, who take none till then.
+  v1::BuildRequest other = Theirs("b", "");
+  other.mutable_policy()->mutable_timeout()->set_seconds(-1);
+  ASSERT_TRUE(test_support::Eventually([&] {
+    return test_support::ReasonOf(api().Create(other).status()) == "QUEUE_FULL";
+  }));
+  call->Cancel();
+  EXPECT_THAT(call->End(), StatusIs(absl::StatusCode::kCancelled));
+  copied.clear();
+  ASSERT_TRUE(test_support::Eventually(
+      [this] { return api().List()->builds_size() == 1; }));
+  const v1::Build build = api().List()->builds(0);
+  EXPECT_EQ(build.spec().options().context_path(), folder_.Path("contexts/a"));
+  EXPECT_EQ(Await(build.name()).state(), v1::Build::STATE_SUCCEEDED);
 }
 
 TEST_F(CopiesTest, OutputsGoToTheirPlaces) {

@@ -82,7 +82,11 @@ TEST_F(LifecycleTest, DestroyingTheStreamCancels) {
 }
 
 TEST_F(LifecycleTest, CancelFromAnotherThread) {
-  client::BuildStream stream = server_.LocalClient().Build(LongBuild());
+  v1::BuildRequest request = LongBuild();
+  // The build may be ready before its name has come, by which it is cancelled;
+  // then the call alone is.
+  request.mutable_policy()->mutable_linger()->set_nanos(1'000'000);
+  client::BuildStream stream = server_.LocalClient().Build(request);
   std::thread canceller([this, &stream] {
     EXPECT_TRUE(EventuallyExists(ready_));
     stream.Cancel();

@@ -1,17 +1,26 @@
 // Secrets and credentials by value: they reach the build, and nothing else.
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "integration/builds_fixture.h"
+#include "spdlog/logger.h"
+#include "spdlog/sinks/ostream_sink.h"
 #include "support/calls.h"
 #include "support/processes.h"
 #include "support/status_matchers.h"
@@ -32,6 +41,21 @@ using ::testing::SizeIs;
 
 constexpr char kCanary[] = "canary-5d41402abc4b2a76";
 constexpr char kPassword[] = "passport-b9719d911017c592";
+
+// The ways in which programs write it.
+std::vector<std::string> Spellings(const std::string& secret) {
+  std::string for_urls;
+  for (const char c : secret) {
+    absl::StrAppend(
+        &for_urls,
+        absl::ascii_isalnum(c)
+            ? std::string(1, c)
+            : absl::StrCat(
+                  "%", absl::AsciiStrToUpper(absl::BytesToHexString({&c, 1}))));
+  }
+  return {secret, absl::Base64Escape(secret), absl::WebSafeBase64Escape(secret),
+          absl::BytesToHexString(secret), for_urls};
+}
 
 // Files below `folder` in which `text` stands.
 std::vector<std::string> FilesWith(const std::string& folder,
@@ -115,7 +139,6 @@ class SecretsTest : public BuildsTest {
     return {output, build};
   }
 
- private:
   // A place of this test alone: others run at the same time.
   const std::string memory_ =
       absl::StrCat("/dev/shm/containerbuilder-test-", getpid());
@@ -189,28 +212,136 @@ TEST_F(SecretsTest, AreHiddenInStepsAndInTheFailure) {
 }
 
 TEST_F(SecretsTest, AreNowhereElse) {
+  std::ostringstream log;
+  options_.logger = std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
+  options_.logger->set_level(spdlog::level::trace);
+  options_.max_running_builds = 1;
+  options_.nerdctl = folder_.Path("nerdctl");
+  fs::copy_file(FAKE_NERDCTL, options_.nerdctl);
   Start();
-  v1::BuildRequest request = HeldRequest("g", "secret stderr token\nexit 3\n");
-  AddSecrets(request);
+  const std::string canary = "canary/5d41402abc4b2a76";
+  const std::string password = "passport?b9719d911017c592";
+  const auto add_secrets = [&](v1::BuildRequest& request) {
+    AddSecrets(request);
+    request.mutable_spec()->mutable_secrets(0)->set_value(canary);
+    request.mutable_spec()->mutable_registry_auths(0)->set_password(password);
+  };
+  std::vector<std::string> hidden = Spellings(canary);
+  for (const std::string& text : {password, "me:" + password}) {
+    for (std::string& spelling : Spellings(text)) {
+      hidden.push_back(std::move(spelling));
+    }
+  }
+  // With what callers are answered.
+  const auto expect_nowhere = [&](const std::string& answer) {
+    for (const std::string& text : hidden) {
+      EXPECT_THAT(ProgramsWith(text), IsEmpty());
+      EXPECT_THAT(FilesWith(options_.state_dir, text), IsEmpty());
+      EXPECT_THAT(answer, Not(HasSubstr(text)));
+    }
+  };
+  const auto answers = [&](const std::string& name) {
+    std::string text = Get(name).SerializeAsString();
+    if (const auto list = api().List(); list.ok()) {
+      absl::StrAppend(&text, list->SerializeAsString());
+    }
+    return text;
+  };
+
+  v1::BuildRequest request =
+      HeldRequest("g", "secret stderr token\ndocker-config stderr\nexit 3\n");
+  add_secrets(request);
   const std::string name = Create(request);
   AwaitReady("g");
   EXPECT_THAT(SecretFiles(), SizeIs(1));
-  for (const char* secret : {kCanary, kPassword}) {
-    EXPECT_THAT(ProgramsWith(secret), IsEmpty());
-    EXPECT_THAT(FilesWith(options_.state_dir, secret), IsEmpty());
-    EXPECT_THAT(Get(name).DebugString(), Not(HasSubstr(secret)));
-  }
   EXPECT_EQ(Get(name).spec().secrets(0).id(), "token");
+  expect_nowhere(answers(name));
+
+  // Refused, each with its secrets.
+  v1::BuildRequest bad = request;
+  bad.mutable_spec()->mutable_secrets(0)->set_id("a b");
+  expect_nowhere(api().Create(bad).status().ToString());
+  bad = request;
+  bad.mutable_spec()->mutable_registry_auths(0)->set_password(password + "\n");
+  expect_nowhere(api().Create(bad).status().ToString());
+  bad = request;
+  bad.mutable_spec()->mutable_secrets(0)->set_value(
+      absl::StrCat(canary, std::string(500 * 1024, 'x')));
+  expect_nowhere(api().Create(bad).status().ToString());
+
+  // Cannot be started, when its turn comes.
+  v1::BuildRequest next = Request("next", "");
+  add_secrets(next);
+  const std::string failed = Create(next);
+  fs::remove(options_.nerdctl);
   Open("g");
-  const v1::Build build = Await(name);
-  EXPECT_EQ(build.exit_code(), 3);
+  EXPECT_EQ(Await(name).exit_code(), 3);
+  EXPECT_EQ(Await(failed).failure().reason(), "SPAWN_FAILED");
   EXPECT_THAT(SecretFiles(), IsEmpty());
-  for (const std::string& secret :
-       {std::string(kCanary), std::string(kPassword),
-        absl::Base64Escape(kCanary),
-        absl::Base64Escape(absl::StrCat("me:", kPassword))}) {
+  expect_nowhere(answers(name) + answers(failed));
+  Stop();
+  EXPECT_THAT(log.str(), HasSubstr(failed));
+  expect_nowhere(log.str());
+}
+
+// Whatever the operator's roots are.
+TEST_F(SecretsTest, AreNoContextOfAStranger) {
+  Start([](auto& options) {
+    options.policy.read_roots.push_back(options.secret_dir);
+  });
+  v1::BuildRequest request = HeldRequest("g");
+  AddSecrets(request);
+  const std::string name = Create(request);
+  AwaitReady("g");
+  ASSERT_THAT(SecretFiles(), SizeIs(1));
+  for (const std::string& context :
+       {options_.secret_dir, SecretFolders()[0], SecretFiles()[0]}) {
+    v1::BuildRequest theirs;
+    theirs.mutable_spec()->mutable_options()->set_context_path(context);
+    EXPECT_THAT(anonymous().Create(theirs).status(),
+                HasReason("PATH_NOT_ALLOWED"))
+        << context;
+  }
+  Open("g");
+  EXPECT_EQ(Await(name).state(), v1::Build::STATE_SUCCEEDED);
+}
+
+// A proxy's password, and a variable that is called what it is.
+TEST_F(SecretsTest, OfTheEnvironmentAreNowhereElse) {
+  Start([](auto& options) {
+    options.policy.allowed_environment = {"HTTPS_PROXY", "PASSWORD"};
+  });
+  v1::BuildRequest request =
+      Request("ctx", absl::StrCat("dump-env ", folder_.Path("env"), "\n"));
+  auto& environment = *request.mutable_spec()->mutable_environment();
+  const std::string proxy =
+      absl::StrCat("http://me:", kPassword, "@proxy.example:3128");
+  environment["HTTPS_PROXY"] = proxy;
+  environment["PASSWORD"] = kCanary;
+  environment["SOURCE_DATE_EPOCH"] = "0";
+  std::string events;
+  const auto call = api().Build(request);
+  while (const auto event = call->Next()) events += event->DebugString();
+  EXPECT_THAT(call->End(), IsOk());
+  EXPECT_THAT(ReadFile(folder_.Path("env")),
+              AllOf(HasSubstr(absl::StrCat("HTTPS_PROXY=", proxy)),
+                    HasSubstr(absl::StrCat("PASSWORD=", kCanary))));
+
+  const auto list = api().List();
+  ASSERT_THAT(list, IsOk());
+  ASSERT_EQ(list->builds_size(), 1);
+  EXPECT_THAT(list->builds(0).spec().environment(),
+              testing::UnorderedElementsAre(
+                  testing::Pair("HTTPS_PROXY", "http://***@proxy.example:3128"),
+                  testing::Pair("PASSWORD", "***"),
+                  testing::Pair("SOURCE_DATE_EPOCH", "0")));
+  for (const char* secret : {kCanary, kPassword}) {
+    EXPECT_THAT(events, Not(HasSubstr(secret)));
+    EXPECT_THAT(list->DebugString(), Not(HasSubstr(secret)));
+    EXPECT_THAT(Get(list->builds(0).name()).DebugString(),
+                Not(HasSubstr(secret)));
     EXPECT_THAT(FilesWith(options_.state_dir, secret), IsEmpty());
-    EXPECT_THAT(build.DebugString(), Not(HasSubstr(secret)));
   }
 }
 
@@ -223,6 +354,48 @@ TEST_F(SecretsTest, GoWithACancelledBuild) {
   EXPECT_THAT(SecretFiles(), SizeIs(1));
   EXPECT_THAT(api().Cancel(name), IsOk());
   EXPECT_THAT(SecretFiles(), IsEmpty());
+}
+
+// The folder for secrets is a file system of its own, of 64 KiB.
+class SmallMemoryTest : public SecretsTest {
+ protected:
+  void SetUp() override {
+    // In a mount namespace of its own, which ends with the test, however that
+    // ends.
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("tmpfs", memory_.c_str(), "tmpfs", 0, "size=64k,mode=0700") !=
+            0) {
+      GTEST_SKIP() << "only root can make a small file system: "
+                   << std::strerror(errno);
+    }
+    mounted_ = true;
+  }
+  void TearDown() override {
+    Stop();
+    if (mounted_) {
+      EXPECT_EQ(umount2(memory_.c_str(), MNT_DETACH), 0);
+    }
+  }
+
+  bool mounted_ = false;
+};
+
+TEST_F(SmallMemoryTest, SecretsThatDoNotFitEndThatBuildForWantOfSpace) {
+  Start();
+  v1::BuildRequest request = Request("ctx", "stdout never\n");
+  AddSecrets(request);
+  request.mutable_spec()->mutable_secrets(0)->set_value(
+      std::string(100 * 1024, 'x'));
+  const v1::Build build = Run(request).second;
+  EXPECT_EQ(build.state(), v1::Build::STATE_FAILED);
+  EXPECT_EQ(build.failure().reason(), "NO_SPACE");
+  EXPECT_TRUE(build.failure().retryable());
+  EXPECT_THAT(SecretFiles(), IsEmpty());
+  // What it took is free again.
+  request.mutable_spec()->mutable_secrets(0)->set_value(
+      std::string(30 * 1024, 'x'));
+  EXPECT_EQ(Run(request).second.state(), v1::Build::STATE_SUCCEEDED);
 }
 
 TEST_F(SecretsTest, WhatACrashLeftGoesWithTheNextStart) {

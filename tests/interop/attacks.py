@@ -201,6 +201,26 @@ for _name, _value in [("a bare key", ["AWS_SECRET_ACCESS_KEY"]), ("a bare key of
 invalid("S4", "build_arg of 3 MiB", {"build_arg": ["A=" + "x" * (3 << 20)]}, BUILD_ARG)
 invalid("S4", "100,000 build_args", {"build_arg": [f"A{i}=" + "x" * 40 for i in range(100_000)]}, "spec.options")
 
+for _value in ["1", "true", "0", ""]:
+    add("S4", f"build_arg BUILDKIT_INLINE_CACHE={_value} by default",
+        {"build_arg": [f"BUILDKIT_INLINE_CACHE={_value}"]}, where=BUILD_ARG, setting="--allowed_options",
+        allowed=False)  # fmt: skip
+for _name in ["SBOM", "PROVENANCE", "sbom", "X"]:
+    add("S4", f"build_arg BUILDKIT_ATTEST_{_name} by default", {"build_arg": [f"BUILDKIT_ATTEST_{_name}=generator=evil.test/x"]},
+        where=BUILD_ARG, setting="--allowed_options", allowed=False)  # fmt: skip
+for _name, _value, _setting in [
+    ("SBOM", "generator=evil.test/x", "--allowed_registries"), ("sbom", "generator=evil.test/x", "--allowed_registries"),
+    ("SBOM", '"generator=evil.test/x"', "--allowed_registries"), ("Provenance", "mode=max,x=y", ""), ("X", "", ""),
+    ("SBOM", "type=provenance", ""),
+]:  # fmt: skip
+    add("S4", f"build_arg BUILDKIT_ATTEST_{_name}={_value}", {"build_arg": [f"BUILDKIT_ATTEST_{_name}={_value}"]},
+        where=BUILD_ARG, setting=_setting)  # fmt: skip
+for _name, _value in [("two generators", "generator=registry.test:5000/x,generator=evil.test/x"), ("a lone quote", 'a="b'),
+                      ("a newline", "generator=registry.test:5000/x\n"), ("a bare word", "a b")]:  # fmt: skip
+    invalid("S4", f"build_arg BUILDKIT_ATTEST_SBOM with {_name}", {"build_arg": ["BUILDKIT_ATTEST_SBOM=" + _value]}, BUILD_ARG)
+for _name in ["CACHE_MOUNT_NS", "GIT_ADVICE", "DISABLE_FILEOP", "", "SYNTAX2", "NEW"]:
+    add("S4", f"build_arg BUILDKIT_{_name}", {"build_arg": ["A=b", f"BUILDKIT_{_name}=1"]}, where=BUILD_ARG)
+
 # --- S5: frontends -----------------------------------------------------------------------------------------------
 
 for _name, _value in [
@@ -235,6 +255,12 @@ for _name, _text in [
         add("S5", f"dockerfile with {_name}", {}, where=CONTEXT, setting="--allowed_frontends",
             files={"Dockerfile": None, "dockerfile": _text})  # fmt: skip
         add("S5", f"named file with {_name}", {"file": ["sub/x"]}, setting="--allowed_frontends", files={"sub/x": _text})
+for _name, _text in [("#", "# syntax=evil\nFROM scratch"), ("//", "// syntax=evil"), ("JSON", '{"syntax": "evil"}')]:
+    add("S5", f"Dockerfile by value with {_name}", {"spec.dockerfile": _text}, where="spec.dockerfile",
+        setting="--allowed_frontends")  # fmt: skip
+add("S5", "Dockerfile by value of 2 MiB", {"spec.dockerfile": "#" * (2 << 20)}, "TOO_LARGE", "spec.dockerfile")
+invalid("S5", "Dockerfile by value and by name", {"spec.dockerfile": "FROM scratch", "file": ["Dockerfile"]})
+invalid("S5", "ignore file by value alone", {"spec.dockerignore": "*"}, "spec.dockerignore")
 add("S5", "Dockerfile of 2 MiB", {}, "TOO_LARGE", CONTEXT, files={"Dockerfile": "#" * (2 << 20)})
 outside("S5", "Dockerfile that is a link out", {"context": "{root}/linked"}, CONTEXT)
 
@@ -267,6 +293,33 @@ outside("S6", "secret that is a pipe", {"secret": ["id=a,src={root}/with-pipe/pi
 add("S6", "secret of 501 KiB", {"secret": ["id=a,src={root}/large-secret"]}, "TOO_LARGE", SECRET)
 add("S6", "secret by default", {"secret": ["id=a,src={root}/secret"]}, where=SECRET, setting="--allowed_options",
     allowed=False)  # fmt: skip
+
+# By value.
+for _name, _id in [
+    ("a path", "/etc/hostname"), ("an attribute", "a,src=/etc/shadow"), ("an equals sign", "a=b"), ("a quote", 'a"b'),
+    ("a newline", "a\nb"), ("nothing", ""), ("65 letters", "a" * 65),
+]:  # fmt: skip
+    invalid("S6", f"secret by value: its id is {_name}", {"spec.secrets": [{"id": _id, "value": b"mine"}]},
+            "spec.secrets[0].id")  # fmt: skip
+invalid("S6", "secret by value: of 501 KiB", {"spec.secrets": [{"id": "a", "value": b"x" * 501 * 1024}]},
+        "spec.secrets[0].value")  # fmt: skip
+invalid("S6", "secrets by value: two of one id", {"spec.secrets": [{"id": "a"}, {"id": "a"}]}, "spec.secrets[1].id")
+invalid("S6", "secrets by value: 101", {"spec.secrets": [{"id": str(i)} for i in range(101)]}, "spec.secrets")
+invalid("S6", "secrets by value: more than 2 MiB",
+        {"spec.secrets": [{"id": str(i), "value": b"x" * 450 * 1024} for i in range(5)]}, "spec.secrets")  # fmt: skip
+invalid("S40", "secret by value: in the log as JSON", {"spec.secrets": [{"id": "a", "value": b"mine"}],
+                                                       "progress": ["rawjson"]})  # fmt: skip
+for _name, _part, _value in [
+    ("a URL", "host", "https://registry.test"), ("a path", "host", "registry.test/x"), ("no host", "host", ""),
+    ("a flag", "host", "--x"), ("a quote", "host", 'a"b'), ("no user", "username", ""), ("a colon", "username", "a:b"),
+    ("a newline", "username", "a\nb"), ("no password", "password", ""), ("a NUL", "password", "a\0b"),
+    ("64 KiB", "password", "x" * 65536),
+]:  # fmt: skip
+    _auth = {"host": "registry.test", "username": "me", "password": "mine", _part: _value}
+    invalid("S6", f"credentials: {_name}", {"spec.registry_auths": [_auth]}, f"spec.registry_auths[0].{_part}")
+invalid("S6", "credentials: two of one registry", {"spec.registry_auths": [
+    {"host": host, "username": "me", "password": "mine"} for host in ("docker.io", "index.docker.io")
+]}, "spec.registry_auths[1].host")  # fmt: skip
 
 # --- S7: agents --------------------------------------------------------------------------------------------------
 
@@ -332,6 +385,9 @@ outside("S12", "cache_from all", {"cache_from": ["type=local,src=/"]}, FROM)
 outside("S12", "cache_from outside", {"cache_from": ['type=local,"src={outside}"']}, FROM)
 outside("S12", "cache_from a link", {"cache_from": ["type=local,src={root}/link-out"]}, FROM)
 outside("S12", "cache_from another build", {"cache_from": ["type=local,src={state}/builds"]}, FROM)
+for _name in ["index", "lock", "blob", "blobs"]:
+    outside("S12", f"cache_from a folder with a link for its {_name}",
+            {"cache_from": [f"type=local,src={{root}}/cache-{_name}"]}, FROM, "")  # fmt: skip
 outside("S12", "cache_to all", {"cache_to": ["type=local,dest=/"]}, TO, "--write_roots")
 outside("S12", "cache_to outside", {"cache_to": ["type=local,DEST={outside}/x"]}, TO, "--write_roots")
 outside("S12", "cache_to a link", {"cache_to": ["type=local,dest={out}/link-out"]}, TO, "--write_roots")
@@ -376,6 +432,23 @@ for _name in ["namespace", "hosts_dir", "address", "cgroup_manager", "data_root"
     add("S15", f"option {_name}", {_name: ["x"]}, "OPTION_UNKNOWN", f"{OPTION}.name")
 invalid("S15", "a switch with a value", {"no_cache": ["{outside}"]})
 invalid("S15", "a value that is a switch", {"target": True})
+
+# --- S16, S17, S21: uploaded contexts -------------------------------------------------------------------------------
+
+DIGEST = "spec.context_digest"
+NOBODYS = "sha256:" + "0" * 64
+for _name, _digest in [
+    ("a path", "../../state"), ("an absolute path", "/etc"), ("no algorithm", "0" * 64), ("another algorithm", "sha512:" + "0" * 128),
+    ("upper case", "sha256:" + "A" * 64), ("a short one", "sha256:0"), ("a path in it", "sha256:../" + "0" * 61),
+    ("a newline behind", NOBODYS + "\n"),
+]:  # fmt: skip
+    invalid("S21", f"context_digest is {_name}", {DIGEST: _digest}, DIGEST)
+add("S21", "context_digest of what nobody sent", {DIGEST: NOBODYS, "context": ""}, "BLOBS_MISSING", "",
+    code="FAILED_PRECONDITION")  # fmt: skip
+for _name, _path in [("..", ".."), ("outside", "{outside}"), ("a way out", "a/../../x"), ("the root of all", "/"), ("NUL", "a\0b")]:
+    invalid("S17", f"context in an upload: {_name}", {DIGEST: NOBODYS, "context": _path}, CONTEXT)
+for _name, _path in [("..", "../x"), ("outside", "{outside}/canary"), ("a way out", "a/../../x")]:
+    outside("S17", f"file in an upload: {_name}", {DIGEST: NOBODYS, "context": "", "file": [_path]})
 
 # --- S31: what nerdctl's newer options reach ---------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ class OracleTest : public testing::Test {
     options.allowed_ssh = {"default"};
     Host host;
     host.working_folder = folder_.Path("root");
-    auto policy = Policy::Create(options, host, folder_.Path("state"));
+    auto policy = Policy::Create(options, host, {folder_.Path("state")});
     EXPECT_THAT(policy, IsOk());
     policy_ = *policy;
     nerdctl_.path = "/nerdctl";

@@ -587,16 +587,17 @@ TEST_P(ProcessRunnerTest, EndsTheGroupOfALeaderThatWasKilled) {
 TEST_P(ProcessRunnerTest, ReapsOrphans) {
   if (!GetParam()) GTEST_SKIP() << "init reaps them";
   Started run;
-  std::vector<pid_t> pids;
+  std::atomic<pid_t> orphan = 0;
   run.recorder->AtExit([&] {
-    ASSERT_EQ(pids.size(), 2);
-    EXPECT_EQ(ProcessState(pids[1]), '\0');
+    ASSERT_NE(orphan, 0);
+    EXPECT_EQ(ProcessState(orphan), '\0');
   });
   run = StartReady(
       Fake("pid pids\nsetsid-close 0\ntouch ready\nwait-file go\n"), run);
-  pids = ReadPids(folder_ / "1" / "pids");
+  const auto pids = ReadPids(folder_ / "1" / "pids");
   ASSERT_EQ(pids.size(), 2);
-  EXPECT_TRUE(Eventually([&] { return ProcessState(pids[1]) == 'Z'; }));
+  orphan = pids[1];
+  EXPECT_TRUE(Eventually([&] { return ProcessState(orphan) == 'Z'; }));
   Touch(folder_ / "1" / "go");
   EXPECT_THAT(run.recorder->WaitForExit(), testing::Optional(Exited(0)));
 }
@@ -615,6 +616,15 @@ TEST_P(ProcessRunnerTest, EndsWithoutAStatus) {
 
 TEST_P(ProcessRunnerTest, StopsByTerm) {
   Started run = StartReady(Fake("stdout x\ntouch ready\nsleep 600\n"));
+  run.process->Stop(absl::Hours(1));
+  EXPECT_THAT(run.recorder->WaitForExit(), testing::Optional(Died(SIGTERM)));
+  EXPECT_EQ(run.recorder->stdout_data(), "x");
+}
+
+TEST_P(ProcessRunnerTest, StopsWhoClosedItsPipesAndLivesOn) {
+  Started run =
+      StartReady(Fake("stdout x\nclose-pipes\ntouch ready\nsleep 600\n"));
+  EXPECT_FALSE(run.recorder->exited());
   run.process->Stop(absl::Hours(1));
   EXPECT_THAT(run.recorder->WaitForExit(), testing::Optional(Died(SIGTERM)));
   EXPECT_EQ(run.recorder->stdout_data(), "x");

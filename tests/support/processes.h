@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <iterator>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,9 +34,12 @@ inline bool EventuallyExists(const std::string& path) {
   return Eventually([&path] { return std::filesystem::exists(path); });
 }
 
+// What can be read of it: a process whose file it is may end meanwhile.
 inline std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  content << file.rdbuf();
+  return content.str();
 }
 
 // The pids that fake_nerdctl's `pid` wrote down.

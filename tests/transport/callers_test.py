@@ -7,7 +7,18 @@ import pytest
 from containerbuilder.v1 import container_builder_pb2 as pb
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from peers import Authority, WithMetadata, detail_of, info_of, new_token, replace, stub_of, tls_channel, token_line
+from peers import (
+    Authority,
+    WithMetadata,
+    detail_of,
+    info_of,
+    new_token,
+    refused,
+    replace,
+    stub_of,
+    tls_channel,
+    token_line,
+)
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 DENIED = grpc.StatusCode.PERMISSION_DENIED
@@ -62,16 +73,6 @@ def request_for(context, **fields) -> pb.CreateBuildRequest:
     request = pb.CreateBuildRequest(**fields)
     request.spec.options.context_path = str(context)
     return request
-
-
-def refused(call, code, reason: str) -> grpc.RpcError:
-    with pytest.raises(grpc.RpcError) as error:
-        answer = call()
-        if hasattr(answer, "__iter__"):
-            list(answer)
-    assert error.value.code() == code, error.value
-    assert info_of(error.value).reason == reason, error.value
-    return error.value
 
 
 # --- Tokens ----------------------------------------------------------------------------------------------------------
@@ -283,6 +284,73 @@ def test_priority_is_for_admins(daemon, context):
     assert as_(daemon, "admin").CreateBuild(request, timeout=20).build.name
 
 
+# --- What the log tells -----------------------------------------------------------------------------------------------
+
+
+def logged(daemon, eventually, line: str) -> str:
+    """What stands behind it in the one line that has it."""
+
+    def found():
+        return [text for text in daemon.log.read_text().splitlines() if line in text]
+
+    (text,) = eventually(found, f"the log tells: {line}")
+    return text.partition(line)[2]
+
+
+def test_refusals_are_logged_by_caller_and_strangers_hide_none(daemon, context, eventually):
+    for _ in range(20):
+        refused(
+            lambda: as_(daemon, None).Health(pb.HealthRequest(), timeout=20), UNAUTHENTICATED, "CREDENTIALS_REQUIRED"
+        )
+    refused(lambda: as_(daemon, "viewer").CreateBuild(request_for(context), timeout=20), DENIED, "ROLE_REQUIRED")
+    assert "the role builder" in logged(daemon, eventually, " by team: ")
+
+    # What is sent stands there only as far as a field is named by it, which a log takes as it is.
+    request = request_for(context)
+    variable = "LD_\n\x1b[2J\u00e9" + "x" * 1000
+    request.spec.environment[variable] = "a-value"
+    refused(lambda: as_(daemon, "other").CreateBuild(request, timeout=20), DENIED, "OPTION_NOT_ALLOWED")
+    assert logged(daemon, eventually, " by other: ").startswith("OPTION_NOT_ALLOWED spec.environment")
+    text = daemon.log.read_bytes()
+    assert b"\x1b" not in text and text.isascii() and b"x" * 200 not in text
+    assert b"a-value" not in text and str(context).encode() not in text
+
+
+def spec_with(name: str) -> pb.BuildSpec:
+    spec = pb.BuildSpec()
+    spec.options.options.add(name=name).value.values.values.append("default")
+    return spec
+
+
+@pytest.mark.parametrize("rpc", ["Build", "CreateBuild"])
+@pytest.mark.parametrize(
+    ("spec", "code", "rule"),
+    [
+        (spec_with("ssh"), DENIED, "OPTION_NOT_ALLOWED spec.options.options[0].value --allowed_options"),
+        # Also what is refused to everybody.
+        (spec_with("build-arg"), grpc.StatusCode.INVALID_ARGUMENT, "OPTION_INVALID spec.options.options[0].name"),
+        (pb.BuildSpec(dockerfile="#" * (2 << 20)), grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE spec.dockerfile"),
+    ],
+    ids=["not allowed", "invalid", "too large"],
+)
+def test_each_call_that_the_policy_refuses_is_logged(daemon, context, eventually, rpc, spec, code, rule):
+    request = pb.BuildRequest(spec=spec) if rpc == "Build" else pb.CreateBuildRequest(spec=spec)
+    request.spec.options.context_path = str(context)
+    refused(lambda: getattr(as_(daemon, "other"), rpc)(request, timeout=20), code, rule.split()[0])
+    told = logged(daemon, eventually, " by other: ")
+    assert told.startswith(rule), told
+
+
+def test_a_cancel_an_end_and_a_deletion_are_logged_by_caller(daemon, context, eventually):
+    name = as_(daemon, "builder").CreateBuild(request_for(context), timeout=20).build.name
+    as_(daemon, "admin").CancelBuild(pb.CancelBuildRequest(name=name), timeout=20)
+    as_(daemon, "admin").CancelBuild(pb.CancelBuildRequest(name=name), timeout=20)
+    assert logged(daemon, eventually, f"{name}: cancel asked for by ") == "boss"
+    assert logged(daemon, eventually, f"{name}: STATE_CANCELLED for ") == "team: CANCELLED_BY_CALLER"
+    as_(daemon, "builder").DeleteBuild(pb.DeleteBuildRequest(name=name), timeout=20)
+    assert logged(daemon, eventually, f"{name}: deleted by ") == "team"
+
+
 # --- Limits of one caller --------------------------------------------------------------------------------------------
 
 
@@ -312,7 +380,7 @@ def test_calls_per_caller(start, callers):
     refused(lambda: call(builder), NOT_FOUND, "BUILD_NOT_FOUND")
 
 
-def test_builds_per_caller(start, callers, context, folder):
+def test_builds_per_caller(start, callers, context, eventually):
     daemon = start(f"--callers_file={callers}", "--max_builds_per_caller=2", "--max_running_builds=1")
     builder, other, admin = (as_(daemon, who) for who in ("builder", "other", "admin"))
     names = [builder.CreateBuild(request_for(context), timeout=20).build.name for _ in range(2)]
@@ -322,6 +390,8 @@ def test_builds_per_caller(start, callers, context, folder):
         "RATE_LIMITED",
     )
     assert info_of(error).metadata["setting"] == "--max_builds_per_caller"
+    rule = logged(daemon, eventually, " by team: ")
+    assert rule.startswith("RATE_LIMITED --max_builds_per_caller")
     assert detail_of(error, error_details_pb2.QuotaFailure).violations[0].subject == "builds"
     assert detail_of(error, error_details_pb2.RetryInfo).retry_delay.seconds > 0
     assert other.CreateBuild(request_for(context), timeout=20).build.name

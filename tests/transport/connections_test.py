@@ -2,31 +2,44 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
+import threading
 import time
 
 import grpc
 import pytest
 from conftest import Daemon
 from containerbuilder.v1 import container_builder_pb2 as pb
+from machines import PORT, SERVER, checked, namespaces  # noqa: F401 a fixture
 from peers import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    GOAWAY,
     HEADERS,
+    SETTINGS,
+    WINDOW_UPDATE,
     Authority,
+    Others,
     Peer,
     call_headers,
     descriptors,
+    dialled,
     frame,
+    literal,
     message,
+    rss_bytes,
     stub_of,
     tls_channel,
 )
+
+MIB = 1 << 20
 
 
 @pytest.fixture
@@ -53,8 +66,8 @@ def request_for(context) -> pb.BuildRequest:
 
 def health_within(daemon, seconds: float):
     """By a connection of its own."""
-    with grpc.insecure_channel(daemon.tcp_address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        return stub_of(channel).Health(pb.HealthRequest(), timeout=seconds)
+    with dialled(daemon.tcp_address) as stub:
+        return stub.Health(pb.HealthRequest(), timeout=seconds)
 
 
 def answered(peer: Peer) -> bool:
@@ -211,6 +224,64 @@ def test_greetings_take_ten_seconds_at_most(folder, start, context):
     assert time.monotonic() - began > 5
 
 
+def test_drops_are_no_greeting_and_no_call(start):
+    """A byte every 0.2 s, of a greeting and of a call's headers: each would go on for longer than it is let."""
+
+    def drip(peer: Peer, content: bytes):
+        for i in range(len(content)):
+            if not peer.try_send(content[i : i + 1]) or over.wait(0.2):
+                break
+
+    over = threading.Event()
+    greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 65535) * 20)
+    headers = frame(HEADERS, END_HEADERS, 1, call_headers("Health", literal(b"x", b"y" * 1000)))
+    with (
+        Peer(start().tcp_address, greet=False) as greets,
+        Peer(start("--max_connection_idle=1s").tcp_address) as calls,
+    ):
+        # So that the stream has begun.
+        calls.send(headers[:30])
+        threads = [threading.Thread(target=drip, args=args) for args in ((greets, greeting), (calls, headers[30:]))]
+        for thread in threads:
+            thread.start()
+        took = calls.ended_within(10), greets.ended_within(13)
+        over.set()
+        for thread in threads:
+            thread.join()
+    print(f"ended after: headers {took[0]} s, greeting {took[1]} s")
+    assert None not in took
+
+
+def test_a_thousand_that_say_nothing(start):
+    """Half a greeting, from each of five hosts as often as it may connect: others are served, and all are ended."""
+    per_host = 250
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], min(limits[1], 4096)), limits[1]))
+    daemon = start()
+    others = Others(daemon)
+    before = rss_bytes(daemon.process.pid)
+    peers = []
+    try:
+        began = time.monotonic()
+        for host in range(2, 7):
+            for _ in range(per_host):
+                peers.append(Peer(daemon.tcp_address, greet=False, source=f"127.0.0.{host}"))
+                peers[-1].send(b"PRI * HTTP/2.0")
+        # Who comes after them is served after they are taken over.
+        assert health_within(daemon, 20).checks
+        print(f"{len(peers)} connections in {time.monotonic() - began:.1f} s")
+        grown = rss_bytes(daemon.process.pid) - before
+        for peer in peers:
+            assert peer.ended_within(13) is not None
+    finally:
+        others.stop()
+        for peer in peers:
+            peer.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    print(f"memory: +{grown / MIB:.1f} MiB")
+    assert grown <= 64 * MIB
+
+
 def test_idle_connections_end(start):
     daemon = start("--max_connection_idle=1s")
     with Peer(daemon.tcp_address) as peer:
@@ -237,6 +308,29 @@ def test_old_connections_end_and_streams_do_not(start, context, folder, eventual
     eventually(moved, "calls move to a new connection")
     (folder / "gate").touch()
     assert [r.event for r in build][-1].finished.build.state == pb.Build.STATE_SUCCEEDED
+
+
+def test_a_stop_lets_watchers_read_to_the_end_before_it_tells_them_to_go(start, context):
+    """gRPC ends a connection that was told to go with its last call, and what its peer sends then makes the kernel drop
+    what the peer has not read yet: the end of its build."""
+    # More than a window, so that the call waits for its reader.
+    (context / "fake.txt").write_text("bytes stdout 200000 1\nsleep 60\n")
+    daemon = start("--drain_timeout=100ms")
+    with Peer(daemon.tcp_address) as peer:
+        body = message(request_for(context).SerializeToString())
+        peer.send(frame(HEADERS, END_HEADERS, 1, call_headers("Build")) + frame(DATA, END_STREAM, 1, body))
+        seen = [kind for kind, _, _, _ in peer.frames_for(1)]
+        assert DATA in seen
+        daemon.process.send_signal(signal.SIGTERM)
+        # The build ends at once, and what is left of its log is not read for a while.
+        seen = [kind for kind, _, _, _ in peer.frames_for(2)]
+        assert GOAWAY not in seen
+        more = struct.pack(">I", 1 << 24)
+        peer.send(frame(WINDOW_UPDATE, 0, 0, more) + frame(WINDOW_UPDATE, 0, 1, more))
+        seen = [(kind, flags) for kind, flags, _, _ in peer.frames_for(20, until=GOAWAY)]
+        assert (HEADERS, END_HEADERS | END_STREAM) in seen
+        assert seen[-1][0] == GOAWAY
+    assert daemon.process.wait(20) == 0
 
 
 # --- Half open -------------------------------------------------------------------------------------------------------
@@ -284,6 +378,94 @@ def test_clients_that_answer_no_more_are_found_out(start, context, eventually):
         client.kill()
         client.wait()
         by_hand.close()
+
+
+# A build for each context, and then a greeting that is not whole, each on its own connection.
+DISTANT_CLIENTS = """
+import socket, sys, threading
+import grpc
+from containerbuilder.v1 import container_builder_pb2 as pb, container_builder_pb2_grpc as pb_grpc
+address, ca, *contexts = sys.argv[1:]
+options = [("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", "localhost")]
+begun = threading.Semaphore(0)
+
+def build(context):
+    request = pb.BuildRequest()
+    request.spec.options.context_path = context
+    credentials = grpc.ssl_channel_credentials(open(ca, "rb").read())
+    channel = grpc.secure_channel(address, credentials, options)
+    outputs = (r for r in pb_grpc.ContainerBuilderStub(channel).Build(request) if r.event.HasField("output"))
+    print(next(outputs).event.name, flush=True)
+    begun.release()
+    for _ in outputs:
+        pass
+
+for context in contexts:
+    threading.Thread(target=build, args=[context]).start()
+for _ in contexts:
+    begun.acquire()
+greeting = socket.create_connection(address.rsplit(":", 1))
+greeting.send(b"\\x16\\x03\\x01\\x02\\x00")
+print("greeting", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces")
+def test_a_network_that_goes_down_is_found_out(namespaces, folder, context, daemon_in, fake_nerdctl, eventually):
+    """No kernel acknowledges anything any more: to one that is silent, one that is written to, one that greets."""
+    there, here = namespaces
+    home = folder / "server"
+    home.mkdir()
+    chatty = context.parent / "chatty"
+    chatty.mkdir()
+    (chatty / "fake.txt").write_text("lines stdout 100\nsleep 0.05\n" * 10000)
+    authority = Authority(folder)
+    identity = authority.issue("server", "DNS:localhost")
+    daemon = daemon_in(
+        home,
+        [
+            *(f"--nerdctl={fake_nerdctl}", f"--read_roots={context.parent}", "--max_running_builds=4"),
+            *(f"--tls_cert={identity.cert}", f"--tls_key={identity.key}", "--insecure"),
+            f"--listen=unix://{home}/daemon.sock,{SERVER}:{PORT}",
+        ],
+        wrapper=("ip", "netns", "exec", there),
+    )
+    arguments = [f"{SERVER}:{PORT}", str(authority.cert), str(context), str(chatty)]
+    clients = subprocess.Popen(
+        ["ip", "netns", "exec", here, sys.executable, "-c", DISTANT_CLIENTS, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def connections() -> int:
+        with open(f"/proc/{daemon.process.pid}/net/tcp") as table:
+            return len(re.findall(rf":{PORT:04X} [0-9A-F]{{8}}:[0-9A-F]{{4}} 01 ", table.read()))
+
+    def builds():
+        return daemon.stub.ListBuilds(pb.ListBuildsRequest(), timeout=20).builds
+
+    try:
+        *names, greeting = (clients.stdout.readline().strip() for _ in range(3))
+        assert greeting == "greeting"
+        assert {build.name for build in builds()} == set(names)
+        assert connections() == 3
+        checked("ip", "-n", here, "link", "set", here, "down")
+        eventually(
+            lambda: all(build.state == pb.Build.STATE_CANCELLED for build in builds()),
+            "both builds end with their callers",
+            seconds=60,
+            interval=1,
+        )
+        assert {build.failure.reason for build in builds()} == {"CLIENT_GONE"}
+        eventually(lambda: connections() == 0, "no connection is kept")
+        assert daemon.stop() == 0
+    finally:
+        clients.kill()
+        clients.wait()
+        daemon.process.kill()
+        daemon.process.wait()
+        daemon.close()
+        print(daemon.log.read_text(errors="replace"))
 
 
 # --- Whose -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
-"""Certificates made for a test, and peers that speak HTTP/2 by hand, as badly as the test wants."""
+"""Certificates made for a test, peers that speak HTTP/2 by hand, as badly as the test wants, and others who are served
+meanwhile."""
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -7,11 +9,14 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import pytest
+from containerbuilder.v1 import container_builder_pb2 as pb
 from containerbuilder.v1 import container_builder_pb2_grpc as pb_grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -139,9 +144,72 @@ def detail_of(error: grpc.RpcError, kind):
     return detail
 
 
+def refused(call, code, reason: str) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as error:
+        answer = call()
+        if hasattr(answer, "__iter__"):
+            list(answer)
+    assert error.value.code() == code, error.value
+    assert info_of(error.value).reason == reason, error.value
+    return error.value
+
+
+# --- Others ----------------------------------------------------------------------------------------------------------
+
+# How long the slowest answer to others may take, whatever hostile peers do. Alone it takes milliseconds: the rest is
+# for busy machines, and for a flood that keeps gRPC from new connections until it is ended.
+PATIENCE = 10
+
+
+@contextlib.contextmanager
+def dialled(address: str):
+    """A stub on a connection of its own."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        yield stub_of(channel)
+
+
+class Others:
+    """Callers who list builds all the time: on a connection of before, on a new one each time, and on a new one over
+    the unix socket; and how long the slowest answer to each took."""
+
+    def __init__(self, daemon):
+        daemon.tcp_stub.Health(pb.HealthRequest(), timeout=20)
+        ways = {
+            "a connection of before": lambda: contextlib.nullcontext(daemon.tcp_stub),
+            "new connections": lambda: dialled(daemon.tcp_address),
+            "the unix socket": lambda: dialled(daemon.address),
+        }
+        self.slowest = {}
+        self.errors = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=way) for way in ways.items()]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, way, dial):
+        try:
+            while way not in self.slowest or not self._stop.wait(0.05):
+                began = time.monotonic()
+                with dial() as stub:
+                    stub.ListBuilds(pb.ListBuildsRequest(), timeout=60)
+                    took = time.monotonic() - began
+                self.slowest[way] = max(self.slowest.get(way, 0), took)
+        except Exception as error:
+            self.errors.append(f"{way}: {error}")
+
+    def stop(self):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        assert not self.errors, self.errors
+        waited = ", ".join(f"{way} {took:.2f} s" for way, took in self.slowest.items())
+        print("slowest answers:", waited)
+        assert max(self.slowest.values()) < PATIENCE, f"somebody waited long: {waited}"
+
+
 # --- HTTP/2 by hand --------------------------------------------------------------------------------------------------
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 SERVICE = "/containerbuilder.v1.ContainerBuilder/"
 
@@ -165,26 +233,40 @@ def string(text: bytes) -> bytes:
     return _integer(len(text), 7) + text
 
 
-def literal(name: bytes, value: bytes) -> bytes:
-    return b"\0" + string(name) + string(value)
+def literal(name: bytes, value: bytes, indexed=False) -> bytes:
+    return (b"\x40" if indexed else b"\0") + string(name) + string(value)
 
 
-def call_headers(method: str, extra: bytes = b"") -> bytes:
-    path = (SERVICE + method).encode()
+def call_headers(method: str, extra: bytes = b"", indexed=False) -> bytes:
+    """Of a method of SERVICE, or of a whole path. `indexed`: those that follow on the connection may be KNOWN_CALL_HEADERS."""
+    path = (method if method.startswith("/") else SERVICE + method).encode()
     return (
         b"\x83\x86"  # :method POST, :scheme http
-        + b"\x04"
+        + (b"\x44" if indexed else b"\x04")
         + string(path)
-        + b"\x01"
+        + (b"\x41" if indexed else b"\x01")
         + string(b"localhost")
-        + literal(b"content-type", b"application/grpc")
-        + literal(b"te", b"trailers")
+        + literal(b"content-type", b"application/grpc", indexed)
+        + literal(b"te", b"trailers", indexed)
         + extra
     )
 
 
+# The same headers again, out of HPACK's table.
+KNOWN_CALL_HEADERS = b"\x83\x86\xc1\xc0\xbf\xbe"
+
+
 def message(payload: bytes = b"", compressed: int = 0, length: int | None = None) -> bytes:
     return struct.pack(">BI", compressed, len(payload) if length is None else length) + payload
+
+
+def field(number: int, payload: bytes) -> bytes:
+    """Of a protobuf message: text, bytes or a message."""
+    out, length = bytes([number << 3 | 2]), len(payload)
+    while length >= 128:
+        out += bytes([length % 128 + 128])
+        length //= 128
+    return out + bytes([length]) + payload
 
 
 class Peer:
@@ -197,6 +279,7 @@ class Peer:
         )
         if context is not None:
             self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        self._read = b""
         if greet:
             self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
 
@@ -210,6 +293,26 @@ class Peer:
             return True
         except OSError:
             return False
+
+    def frames_for(self, seconds: float, until: int | None = None):
+        """What comes meanwhile, up to one of that kind or to the end: kinds, flags, streams and payloads."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            while len(self._read) >= 9 and len(self._read) >= 9 + int.from_bytes(self._read[:3], "big"):
+                length = int.from_bytes(self._read[:3], "big")
+                kind, flags, stream = struct.unpack(">BBI", self._read[3:9])
+                payload, self._read = self._read[9 : 9 + length], self._read[9 + length :]
+                yield kind, flags, stream, payload
+                if kind == until:
+                    return
+            self.socket.settimeout(left)
+            try:
+                data = self.socket.recv(1 << 16)
+            except TimeoutError:
+                return
+            if not data:
+                return
+            self._read += data
 
     def ended_within(self, seconds: float) -> float | None:
         """Reads until the other side ends the connection; answers how long that took, nothing if it did not."""
@@ -246,6 +349,12 @@ class Peer:
 
 def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(pid: int) -> float:
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def descriptors(pid: int) -> int:

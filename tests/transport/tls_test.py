@@ -1,5 +1,6 @@
 """TLS: who is let in, what changes while it runs, and what the daemon does not start with."""
 
+import signal
 import socket
 import ssl
 import subprocess
@@ -103,7 +104,7 @@ def test_a_client_certificate_names_the_caller(start, authority):
             assert error.value.code() == grpc.StatusCode.PERMISSION_DENIED, name
 
 
-def test_the_caller_is_in_the_record_and_the_log(start, authority, folder):
+def test_the_caller_is_in_the_record_and_the_log(start, authority, folder, eventually):
     context = folder / "context"
     context.mkdir()
     (context / "fake.txt").write_text("stdout hello\n")
@@ -115,6 +116,8 @@ def test_the_caller_is_in_the_record_and_the_log(start, authority, folder):
     assert build.state == pb.Build.STATE_SUCCEEDED
     assert build.requester == "dns:ci.example"
     assert f"{build.name}: admitted for dns:ci.example" in daemon.log.read_text()
+    ended = f"{build.name}: STATE_SUCCEEDED for dns:ci.example\n"
+    eventually(lambda: ended in daemon.log.read_text(), "the log tells of the end")
 
 
 def test_a_client_without_a_good_certificate_is_not_let_in(start, authority, folder):
@@ -208,6 +211,22 @@ def test_a_half_written_certificate_is_not_taken(start, authority, server, event
     assert health(tls_channel(daemon.tcp_address, authority.cert)).checks
 
 
+def test_a_certificate_that_expired_is_told_of_once(start, authority, server, eventually):
+    daemon = start()
+    expired = authority.issue("expired", SERVER_NAMES, days=-1)
+    before = pem(server)
+    replace(server.key, expired.key.read_bytes())
+    eventually(lambda: "is not the key of" in daemon.log.read_text(), "the daemon tells of the pair")
+    replace(server.cert, expired.cert.read_bytes())
+    eventually(lambda: "has expired" in daemon.log.read_text(), "the daemon tells of the date")
+    # It is looked at again, for the clock may be set right, and that is not told each time.
+    for count in range(1, 4):
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: daemon.log.read_text().count("settings are read again") == count, "it has looked again")
+    assert daemon.log.read_text().count("has expired") == 1
+    assert served(daemon.tcp_address) == before
+
+
 def test_another_authority_for_clients(start, authority, folder, eventually):
     allowed = folder / "allowed.crt"
     allowed.write_bytes(authority.cert.read_bytes())
@@ -279,6 +298,26 @@ def test_files_that_are_wrong(folder, authority, server):
     assert "chmod o-r" in refusal(folder, listen, f"--tls_cert={server.cert}", f"--tls_key={server.key}")
     server.key.chmod(0o620)
     assert "chmod go-w" in refusal(folder, listen, f"--tls_cert={server.cert}", f"--tls_key={server.key}")
+
+
+def test_files_that_are_cut_off(folder, authority, server):
+    """As by a start in the middle of their being written: what a running service would not take over."""
+    cut = folder / "cut"
+    cert, key, authorities = (path.read_bytes() for path in (server.cert, server.key, authority.cert))
+    for flag, before, last, said in (
+        ("--tls_cert", b"", cert, "not certificates in PEM"),
+        # The first is whole.
+        ("--tls_cert", cert, authorities, "only half of them"),
+        ("--tls_key", b"", key, "not a private key"),
+        ("--tls_client_ca", b"", authorities, "not certificates in PEM"),
+    ):
+        files = {"--tls_cert": server.cert, "--tls_key": server.key, flag: cut}
+        flags = [f"{name}={path}" for name, path in files.items()]
+        # Up to all but the last dash and newline.
+        for size in (*(() if before else (0,)), 1, 10, last.index(b"\n") + 1, len(last) // 2, len(last) - 2):
+            replace(cut, before + last[:size])
+            line = refusal(folder, "--listen=127.0.0.1:0", *flags)
+            assert f"{flag}={cut}: " in line and said in line, (flag, size, line)
 
 
 def test_a_taken_port(start_daemon, fake_nerdctl, folder):

@@ -120,12 +120,25 @@ absl::Status MakeQuota(absl::string_view reason, absl::string_view subject,
   return status;
 }
 
+// What a caller has too much of at the same time, by a limit that is no
+// setting.
+absl::Status MakeTooManyAtOnce(absl::string_view subject,
+                               absl::string_view description) {
+  return MakeQuota("RATE_LIMITED", subject, description, /*setting=*/"",
+                   absl::Seconds(1));
+}
+
 }  // namespace
 
 absl::Status OptionInvalid(absl::string_view field,
                            absl::string_view description) {
   return MakeForField(absl::StatusCode::kInvalidArgument, "OPTION_INVALID",
                       field, description);
+}
+
+absl::Status RequestInvalid(absl::string_view description) {
+  return Make(absl::StatusCode::kInvalidArgument, "OPTION_INVALID",
+              description);
 }
 
 absl::Status OptionUnknown(absl::string_view field,
@@ -266,6 +279,12 @@ absl::Status Storage(absl::string_view description) {
                            description));
 }
 
+absl::Status StorageSlow(absl::string_view description) {
+  absl::Status status = Storage(description);
+  AttachRetry(status, absl::Seconds(60));
+  return status;
+}
+
 absl::Status QueueFull(int max_queued) {
   return MakeQuota(
       "QUEUE_FULL", "queue",
@@ -316,19 +335,40 @@ absl::Status DownloadIdle(absl::Duration limit) {
 }
 
 absl::Status TooManyUploads(int max_uploads) {
-  return MakeQuota("RATE_LIMITED", "uploads",
-                   absl::StrCat("you send ", max_uploads,
-                                " blobs at the same time already; send more "
-                                "of them in one call"),
-                   "", absl::Seconds(1));
+  return MakeTooManyAtOnce(
+      "uploads", absl::StrCat("you send ", max_uploads,
+                              " blobs at the same time already; send more "
+                              "of them in one call"));
 }
 
 absl::Status TooManyDownloads(int max_downloads) {
-  return MakeQuota("RATE_LIMITED", "downloads",
-                   absl::StrCat("you read ", max_downloads,
+  return MakeTooManyAtOnce(
+      "downloads", absl::StrCat("you read ", max_downloads,
                                 " artifacts at the same time already; wait "
-                                "until one has ended"),
-                   "", absl::Seconds(1));
+                                "until one has ended"));
+}
+
+absl::Status TooManyWatches(int max_watches) {
+  return MakeTooManyAtOnce(
+      "watches", absl::StrCat("you read the events of ", max_watches,
+                              " builds at the same time already; wait until "
+                              "one has ended, or ask by ListBuilds"));
+}
+
+absl::Status TooMuchAtOnce() {
+  return MakeTooManyAtOnce(
+      "calls",
+      "the requests that wait and the answers that are not read "
+      "yet take too much memory; read answers, send fewer large "
+      "calls at the same time, or ask for smaller pages");
+}
+
+absl::Status TooMuchInBuilds() {
+  return MakeQuota("RATE_LIMITED", "builds",
+                   "the builds that run and wait keep too much of their "
+                   "requests in memory; try again when one has ended, or send "
+                   "what is large in the context",
+                   /*setting=*/"", absl::Seconds(10));
 }
 
 absl::Status NoSpace(absl::string_view description, absl::string_view setting) {

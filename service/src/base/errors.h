@@ -19,6 +19,8 @@ namespace containerbuilder::service::errors {
 // INVALID_ARGUMENT.
 absl::Status OptionInvalid(absl::string_view field,
                            absl::string_view description);
+// The same of what is no request at all.
+absl::Status RequestInvalid(absl::string_view description);
 absl::Status OptionUnknown(absl::string_view field,
                            absl::string_view description);
 absl::Status ContextRelative(absl::string_view field, absl::string_view path);
@@ -61,6 +63,8 @@ absl::Status RoleRequired(absl::string_view role);
 // UNAVAILABLE; DRAINING with RetryInfo.
 absl::Status Draining();
 absl::Status Storage(absl::string_view description);
+// The same, with RetryInfo, of a disk that may only be slow.
+absl::Status StorageSlow(absl::string_view description);
 
 // ABORTED: another call sends this blob; nothing came, or was read, for too
 // long.
@@ -74,6 +78,11 @@ absl::Status TooManyCalls(absl::Duration delay);
 absl::Status TooManyBuilds(int max_builds);
 absl::Status TooManyUploads(int max_uploads);
 absl::Status TooManyDownloads(int max_downloads);
+absl::Status TooManyWatches(int max_watches);
+// His calls, or everybody's, hold too much memory.
+absl::Status TooMuchAtOnce();
+// The same of his builds that have not ended.
+absl::Status TooMuchInBuilds();
 absl::Status NoSpace(absl::string_view description,
                      absl::string_view setting = "--min_free_bytes");
 // The same of a field, with no time after which it would be otherwise.

@@ -35,6 +35,8 @@ inline constexpr int kMaxOpenDownloads = 32;
 // Each takes some 200 bytes of memory; the largest context has fewer
 // (--max_staged_files).
 inline constexpr std::size_t kMaxBlobsPerCaller = 500'000;
+// Blobs that go for the room of another before others have a turn.
+inline constexpr std::size_t kEvictSlice = 64;
 // What an upload that goes on hashes of what it left before others have a turn:
 // some ten milliseconds' worth.
 inline constexpr std::int64_t kHashSliceBytes = 8 * 1024 * 1024;
@@ -52,6 +54,10 @@ inline constexpr std::size_t kMaxMissingNamed = 32;
 // what was printed in that time, or that many bytes.
 inline constexpr absl::Duration kJournalSyncInterval = absl::Seconds(1);
 inline constexpr std::int64_t kJournalSyncBytes = 1024 * 1024;
+
+// Steps of a build of which progress is told: they are as many as the
+// Dockerfile's author likes, and each is kept in memory.
+inline constexpr std::size_t kMaxProgressSteps = 10'000;
 
 // The newest events of a build that are kept in memory for the watchers that
 // keep up; the others read the file.
@@ -83,15 +89,56 @@ inline constexpr std::size_t kMaxErrorMessageBytes = 1024;
 // kernel bounds at 2 MiB by default; secrets by value may add half a MiB each.
 inline constexpr int kMaxRequestBytes = 8 * 1024 * 1024;
 
+// What one may take in memory, besides twice its size: parts without content
+// take two bytes on their way and up to 60 here. A hundred thousand arguments,
+// more than the kernel takes, have some 6 MiB.
+inline constexpr std::int64_t kMaxRequestOverheadBytes = 8 * 1024 * 1024;
+// What requests of one caller that wait, or are worked on, and answers to him
+// that are not read yet may take in memory together: some twenty of the largest
+// pages of ListBuilds; and those of all callers. Not of admins.
+inline constexpr std::int64_t kMaxCallBytesPerCaller = 128 * 1024 * 1024;
+inline constexpr std::int64_t kMaxCallBytes = 512 * 1024 * 1024;
+// Builds that have not ended may take as much again, so that who has his in
+// builds can still list and cancel them. A build keeps its spec as it runs and
+// as it is shown, and its arguments.
+inline constexpr std::int64_t kSpecCopies = 3;
+// What is smaller is not counted, as nearly all requests and answers are, so
+// that callers who take all that there is for all keep nobody else from them.
+inline constexpr std::int64_t kCountedMessageBytes = 64 * 1024;
+// What ConstructArgs answers, in which each value has the name of its flag
+// before it; the kernel takes an eighth.
+inline constexpr std::size_t kMaxConstructedBytes = 16 * 1024 * 1024;
+
+// Entries of BuildOptions.options: nerdctl knows some forty flags.
+inline constexpr int kMaxOptions = 1000;
+// BuildRequest.annotations, each of which is a row of the records, and so many
+// bytes of keys and values: Kubernetes has four times that for an object, of
+// which hardly any uses a tenth.
+inline constexpr int kMaxAnnotations = 100;
+inline constexpr std::size_t kMaxAnnotationBytes = 64 * 1024;
+
+// Streams of events that one caller, no admin, reads at the same time. Those of
+// ended builds take two descriptors each.
+inline constexpr int kMaxOpenWatches = 256;
+
 // A probe of Health (a version, `buildctl debug workers`).
 inline constexpr absl::Duration kProbeTimeout = absl::Seconds(5);
 inline constexpr std::size_t kMaxProbeOutputBytes = 1024 * 1024;
+// How long a probe that was killed is waited for: one that waits for a disk
+// that is gone does not die.
+inline constexpr absl::Duration kKillTimeout = absl::Seconds(5);
 
 // How old an answer of Health may be that is shared between callers.
 inline constexpr absl::Duration kHealthFreshness = absl::Seconds(1);
 
-// Secrets by value. BuildKit takes 500 KiB each; what hides them in the output
-// takes some 40 bytes of memory for each of theirs, which the total bounds.
+// How long it is believed that nerdctl does not answer, where it took as long
+// to find out: who has waited behind that does not wait once more.
+inline constexpr absl::Duration kSlowAnswerFreshness = absl::Seconds(1);
+
+// Secrets by value. BuildKit takes 500 KiB each. What hides them in the output
+// takes up to 58 bytes of memory for each of theirs, and 90 while it is made,
+// which is done for one build at a time. The total, with credentials, bounds
+// that to 116 MiB for a build, and 180 for one that starts.
 inline constexpr std::size_t kMaxSecretBytes = 500 * 1024;
 inline constexpr std::size_t kMaxSecretBytesPerBuild = 2 * 1024 * 1024;
 // Of secrets, and of registry credentials; each is a file or an entry in one,
@@ -101,7 +148,8 @@ inline constexpr int kMaxSecretsPerBuild = 100;
 inline constexpr std::size_t kMaxCredentialBytes = 64 * 1024;
 // What is shorter stands in ordinary output by chance.
 inline constexpr std::size_t kMinRedactedBytes = 6;
-// Longer secrets are not looked for inside base64 of more than themselves.
+// The shortest of a build's secrets, to so many bytes in all, are looked for
+// inside base64 of more than themselves, too: 150 bytes of memory for each.
 inline constexpr std::size_t kMaxAlignedRedactionBytes = 64 * 1024;
 
 // BuildPolicy's durations.
@@ -196,12 +244,42 @@ inline constexpr std::int64_t kUploadAheadBytes =
 inline constexpr std::int64_t kPieceOverheadBytes = 128;
 inline constexpr std::int64_t kIdleBytesPerSecond = 4 * 1024;
 // The same of all connections from one host, so that one that floods does not
-// just connect again.
+// just connect again. One that has called before may take all of it, for large
+// requests at once.
 inline constexpr std::int64_t kMaxUncalledHostBytes = 4 * kMaxUncalledBytes;
 inline constexpr std::int64_t kIdleHostBytesPerSecond = 64 * 1024;
+// gRPC 1.51 looks at a header that does not end from its beginning again with
+// each frame, so that a few hundred KiB in small frames take it minutes. To
+// such a peer nothing is sent; one that sends a message is granted 64 KiB at
+// first and then more, which is sent to it, for each MiB or so. A connection of
+// which more was read since anything was sent to it, or called by it, while the
+// process worked for so long, is ended, and a fourth of what its host may send
+// beside calls is gone. Who is slow, with a large message, meets that only
+// where the service is busy for others all the time.
+inline constexpr std::int64_t kMaxQuietBytes = 96 * 1024;
+inline constexpr absl::Duration kMaxQuietWork = absl::Seconds(2);
+// gRPC 1.51 minds its limit of streams only once its peer has acknowledged one,
+// and a stream, of some 10 KiB of memory, is begun by 15 bytes. So streams are
+// counted of connections that sent enough to have begun the limit's number
+// since the last time: a frame's header and a byte each. One that has twice
+// the limit is ended, and its host is refused until kMaxUncalledHostBytes are
+// its own again (ten minutes).
+inline constexpr std::int64_t kLeastBytesPerStream = 10;
 // How many hosts without connections are remembered for what they sent.
 inline constexpr std::size_t kMaxRestingHosts = 1024;
 inline constexpr absl::Duration kFloodCheckInterval = absl::Milliseconds(50);
+
+// gRPC takes a connection over on the thread that hands it over, and goes on to
+// read from it there while there is something to read: who counts what a flood
+// sends must not be the one who reads it. More threads would not help, as gRPC
+// takes over one connection at a time. A connection that keeps the thread for
+// longer than a handshake may take, keeps others out, and is ended.
+inline constexpr int kHandOverThreads = 1;
+inline constexpr absl::Duration kMaxHandOverTime = absl::Seconds(5);
+
+// Connections that the kernel keeps until they are accepted; it cuts this to
+// net.core.somaxconn.
+inline constexpr int kBacklog = 4096;
 
 // Descriptors that connections leave to builds; a quarter at most of what the
 // process may have.
@@ -222,8 +300,46 @@ inline constexpr double kCallBurst = 10;
 // which nobody uses the most.
 inline constexpr std::size_t kMaxCallerNameBytes = 256;
 
-// The least time between two lines of the log about refused strangers.
+// The least time between two lines of the log about refused strangers, or about
+// what one caller was refused.
 inline constexpr absl::Duration kRefusalLogInterval = absl::Seconds(1);
+// Callers who have such lines of their own at a time; with their names they
+// take some hundred KiB.
+inline constexpr std::size_t kMaxRefusalLogCallers = 1024;
+// A field's name, or what else a line of the log has of a request.
+inline constexpr std::size_t kMaxLoggedBytes = 128;
+
+// Threads, each kind for what may wait for the same thing. Requests may wait
+// for the disk; streams only read what was just written.
+inline constexpr int kRequestThreads = 8;
+inline constexpr int kStreamThreads = 4;
+// A program that hangs is waited for on threads of their own: one for Health,
+// whose answer is everybody's who waited for it, and some for what asks nerdctl
+// alone, which may answer while another program hangs.
+inline constexpr int kHealthThreads = 1;
+inline constexpr int kNerdctlThreads = 4;
+// Admissions of callers who are not trusted copy contexts: more at a time
+// would only share a disk.
+inline constexpr int kAdmissionThreads = 4;
+// Of one caller at a time; the others are for other callers.
+inline constexpr int kAdmissionsPerCaller = 2;
+// Uploads and downloads: the disk is what they wait for.
+inline constexpr int kTransferThreads = 4;
+// Of builds, the ends, records and timers: what may wait for the disk.
+inline constexpr int kWorkThreads = 8;
+// Outputs that are copied to their places: more would only share a disk.
+inline constexpr int kCopyThreads = 2;
+// gRPC's reflection takes a thread for each stream, whoever calls, and one to
+// wait for them.
+inline constexpr int kReflectionThreads = 16;
+
+// How long a deletion waits for the record of an end that is told already: a
+// disk that works takes no second, and one that hangs gets no more threads.
+inline constexpr absl::Duration kRecordTimeout = absl::Minutes(1);
+
+// What callers that do not read their last events get at shutdown, and then
+// all calls and connections.
+inline constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
 
 }  // namespace containerbuilder::service::limits
 

@@ -30,6 +30,22 @@ std::int64_t CostOf(std::int64_t size) {
   return (size / kBlock + 1) * kBlock;
 }
 
+// Has a part in a sum for as long as it is there.
+class CountedBytes {
+ public:
+  CountedBytes(std::atomic<std::int64_t>& sum, std::int64_t bytes)
+      : sum_(sum), bytes_(bytes) {
+    sum_ += bytes_;
+  }
+  CountedBytes(const CountedBytes&) = delete;
+  CountedBytes& operator=(const CountedBytes&) = delete;
+  ~CountedBytes() { sum_ -= bytes_; }
+
+ private:
+  std::atomic<std::int64_t>& sum_;
+  const std::int64_t bytes_;
+};
+
 struct CloseFolder {
   void operator()(DIR* folder) const { closedir(folder); }
 };
@@ -274,73 +290,89 @@ void BlobStore::EndUpload(absl::string_view counted_as) {
   if (--found->second == 0) uploads_.erase(found);
 }
 
+absl::StatusOr<bool> BlobStore::Reserve(const std::string& name,
+                                        const Digest& digest, std::int64_t size,
+                                        std::int64_t offset, Place& place,
+                                        Evicted& evicted) {
+  absl::MutexLock lock(&mutex_);
+  if (closed_) return errors::Draining();
+  Owner& owner = OwnerAt(name);
+  auto found = owner.blobs.find(digest);
+  // One that a crash of the machine cut short has a size of its own.
+  if (found != owner.blobs.end() && found->second.size != size &&
+      !found->second.is_held()) {
+    Erase(name, owner, digest);
+    found = owner.blobs.end();
+  }
+  if (found != owner.blobs.end()) {
+    if (found->second.size != size) {
+      return errors::OptionInvalid(
+          "blob.size_bytes",
+          absl::StrCat("the content of this digest has ", found->second.size,
+                       " bytes, not ", size));
+    }
+    Touch(name, owner, digest, found->second);
+    place.is_whole = true;
+    return true;
+  }
+  if (size > limits_.max_blob_bytes) {
+    return errors::TooLarge(
+        "blob.size_bytes",
+        absl::StrCat("one content has at most ", limits_.max_blob_bytes,
+                     " bytes (--max_blob_bytes)"),
+        "--max_blob_bytes");
+  }
+  const auto earlier = owner.parts.find(digest);
+  place.committed = 0;
+  if (earlier != owner.parts.end()) {
+    if (earlier->second.open) return errors::UploadInProgress();
+    place.committed = earlier->second.committed;
+  }
+  if (offset != 0 && offset != place.committed) {
+    return errors::OptionInvalid(
+        "offset",
+        absl::StrCat("of this blob there are ", place.committed, " bytes, not ",
+                     offset, "; go on there, or begin anew at 0"));
+  }
+  if (offset == 0) place.committed = 0;
+  // What it will have is taken now, so that it does not fail in its middle.
+  if (earlier != owner.parts.end()) {
+    AddBytes(owner, -std::exchange(earlier->second.reserved, 0));
+    earlier->second.open = true;  // not to be dropped for room
+  }
+  absl::StatusOr<bool> room = MakeRoom(name, CostOf(size), evicted);
+  if (!room.ok() || !*room) {
+    if (earlier != owner.parts.end()) {
+      earlier->second.open = false;
+      earlier->second.reserved = CostOf(earlier->second.committed);
+      AddBytes(owner, earlier->second.reserved);
+    }
+    return room;
+  }
+  Part& part = owner.parts[digest];
+  part.open = true;
+  part.reserved = CostOf(size);
+  part.committed = place.committed;
+  part.written = options_.now();
+  AddBytes(owner, part.reserved);
+  return true;
+}
+
 absl::StatusOr<BlobStore::Place> BlobStore::BeginPart(absl::string_view caller,
                                                       const Digest& digest,
                                                       std::int64_t size,
                                                       std::int64_t offset) {
   const std::string name = OwnerOf(caller);
   Place place;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (closed_) return errors::Draining();
-    Owner& owner = OwnerAt(name);
-    auto found = owner.blobs.find(digest);
-    // One that a crash of the machine cut short has a size of its own.
-    if (found != owner.blobs.end() && found->second.size != size &&
-        !found->second.is_held()) {
-      Erase(name, owner, digest);
-      found = owner.blobs.end();
-    }
-    if (found != owner.blobs.end()) {
-      if (found->second.size != size) {
-        return errors::OptionInvalid(
-            "blob.size_bytes",
-            absl::StrCat("the content of this digest has ", found->second.size,
-                         " bytes, not ", size));
-      }
-      Touch(name, owner, digest, found->second);
-      place.is_whole = true;
-      return place;
-    }
-    if (size > limits_.max_blob_bytes) {
-      return errors::TooLarge(
-          "blob.size_bytes",
-          absl::StrCat("one content has at most ", limits_.max_blob_bytes,
-                       " bytes (--max_blob_bytes)"),
-          "--max_blob_bytes");
-    }
-    const auto earlier = owner.parts.find(digest);
-    if (earlier != owner.parts.end()) {
-      if (earlier->second.open) return errors::UploadInProgress();
-      place.committed = earlier->second.committed;
-    }
-    if (offset != 0 && offset != place.committed) {
-      return errors::OptionInvalid(
-          "offset", absl::StrCat("of this blob there are ", place.committed,
-                                 " bytes, not ", offset,
-                                 "; go on there, or begin anew at 0"));
-    }
-    if (offset == 0) place.committed = 0;
-    // What it will have is taken now, so that it does not fail in its middle.
-    if (earlier != owner.parts.end()) {
-      AddBytes(owner, -std::exchange(earlier->second.reserved, 0));
-      earlier->second.open = true;  // not to be dropped for room
-    }
-    if (const absl::Status room = MakeRoom(name, CostOf(size)); !room.ok()) {
-      if (earlier != owner.parts.end()) {
-        earlier->second.open = false;
-        earlier->second.reserved = CostOf(earlier->second.committed);
-        AddBytes(owner, earlier->second.reserved);
-      }
-      return room;
-    }
-    Part& part = owner.parts[digest];
-    part.open = true;
-    part.reserved = CostOf(size);
-    part.committed = place.committed;
-    part.written = options_.now();
-    AddBytes(owner, part.reserved);
+  for (bool reserved = false; !reserved;) {
+    Evicted evicted;
+    const absl::StatusOr<bool> result =
+        Reserve(name, digest, size, offset, place, evicted);
+    RemoveFiles(evicted);
+    if (!result.ok()) return result.status();
+    reserved = *result;
   }
+  if (place.is_whole) return place;
   const std::string path = PartPath(name, digest);
   const auto open_part = [&] {
     return UniqueFd(open(path.c_str(),
@@ -403,6 +435,11 @@ absl::Status BlobStore::CommitPart(absl::string_view caller,
   const std::string path = BlobPath(name, digest);
   CONTAINERBUILDER_FAILPOINT("blob-written");
   absl::MutexLock lock(&mutex_);
+  // One that was evicted is about to be removed by this name.
+  const auto is_free = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !leaving_.contains(path);
+  };
+  mutex_.Await(absl::Condition(&is_free));
   Owner& owner = OwnerAt(name);
   const auto put = [&] {
     return std::rename(part_path.c_str(), path.c_str()) == 0;
@@ -430,12 +467,14 @@ absl::Status BlobStore::MayGoOn() const {
     absl::MutexLock lock(&mutex_);
     if (closed_) return errors::Draining();
   }
-  return options_.has_room() ? absl::OkStatus() : DiskIsFull();
+  return options_.lacking_bytes() == 0 ? absl::OkStatus() : DiskIsFull();
 }
 
-absl::Status BlobStore::MakeRoom(const std::string& name, std::int64_t bytes) {
-  while (!options_.has_room()) {
-    if (!EvictFromAnybody()) return DiskIsFull();
+absl::StatusOr<bool> BlobStore::MakeRoom(const std::string& name,
+                                         std::int64_t bytes, Evicted& evicted) {
+  if (const std::int64_t lacking = options_.lacking_bytes(); lacking > 0) {
+    if (!EvictForDisk(lacking, evicted)) return DiskIsFull();
+    return false;  // what that gained is known when the file is gone
   }
   const Owner& owner = OwnerAt(name);
   const std::int64_t per_caller =
@@ -443,7 +482,8 @@ absl::Status BlobStore::MakeRoom(const std::string& name, std::int64_t bytes) {
   while (bytes > per_caller - owner.bytes ||
          owner.blobs.size() + owner.parts.size() >=
              limits::kMaxBlobsPerCaller) {
-    if (EvictFrom(name)) continue;
+    if (evicted.count >= limits::kEvictSlice) return false;
+    if (EvictFrom(name, evicted)) continue;
     return errors::NoSpace(
         absl::StrCat("you may have ", per_caller,
                      " bytes of uploads (--max_blob_store_bytes_per_caller), "
@@ -451,29 +491,48 @@ absl::Status BlobStore::MakeRoom(const std::string& name, std::int64_t bytes) {
         "--max_blob_store_bytes_per_caller");
   }
   while (bytes > limits_.max_bytes - bytes_) {
-    if (EvictFromAnybody()) continue;
+    if (evicted.count >= limits::kEvictSlice) return false;
+    if (EvictFromAnybody(evicted)) continue;
     return errors::NoSpace(
         absl::StrCat("the service keeps ", limits_.max_bytes,
                      " bytes of uploads (--max_blob_store_bytes), and what is "
                      "in use and this are more"),
         "--max_blob_store_bytes");
   }
-  return absl::OkStatus();
+  return true;
 }
 
-bool BlobStore::EvictFrom(const std::string& name) {
+std::int64_t BlobStore::EvictableBytes() const {
+  std::int64_t bytes = bytes_ - held_bytes_;
+  for (const auto& [name, owner] : owners_) {
+    for (const auto& [digest, part] : owner->parts) {
+      if (part.open) bytes -= part.reserved;
+    }
+  }
+  return bytes;
+}
+
+bool BlobStore::EvictForDisk(std::int64_t lacking, Evicted& evicted) {
+  return lacking <= EvictableBytes() && EvictFromAnybody(evicted);
+}
+
+bool BlobStore::EvictFrom(const std::string& name, Evicted& evicted) {
   Owner& owner = OwnerAt(name);
   for (const Digest& digest : owner.by_use) {
     if (owner.blobs.at(digest).is_held()) continue;
-    Erase(name, owner, Digest(digest));
-    return true;
+    evicted.files.push_back(BlobPath(name, digest));
+    leaving_.insert(evicted.files.back());
+    ++evicted.count;
+    return Forget(owner, Digest(digest));
   }
   const std::size_t parts = owner.parts.size();
   DropOldestPart(name, owner);
-  return owner.parts.size() < parts;
+  if (owner.parts.size() == parts) return false;
+  ++evicted.count;
+  return true;
 }
 
-bool BlobStore::EvictFromAnybody() {
+bool BlobStore::EvictFromAnybody(Evicted& evicted) {
   const std::string* oldest = nullptr;
   absl::Time used = absl::InfiniteFuture();
   for (const auto& [name, owner] : owners_) {
@@ -493,17 +552,28 @@ bool BlobStore::EvictFromAnybody() {
       }
     }
   }
-  return oldest != nullptr && EvictFrom(*oldest);
+  return oldest != nullptr && EvictFrom(*oldest, evicted);
+}
+
+void BlobStore::RemoveFiles(const Evicted& evicted) {
+  if (evicted.files.empty()) return;
+  for (const std::string& file : evicted.files) options_.remove(file);
+  absl::MutexLock lock(&mutex_);
+  for (const std::string& file : evicted.files) leaving_.erase(file);
+}
+
+bool BlobStore::Forget(Owner& owner, const Digest& digest) {
+  const auto found = owner.blobs.find(digest);
+  if (found == owner.blobs.end()) return false;
+  AddBytes(owner, -CostOf(found->second.size));
+  owner.by_use.erase(found->second.place);
+  owner.blobs.erase(found);
+  return true;
 }
 
 void BlobStore::Erase(const std::string& name, Owner& owner,
                       const Digest& digest) {
-  const auto found = owner.blobs.find(digest);
-  if (found == owner.blobs.end()) return;
-  AddBytes(owner, -CostOf(found->second.size));
-  owner.by_use.erase(found->second.place);
-  owner.blobs.erase(found);
-  unlink(BlobPath(name, digest).c_str());
+  if (Forget(owner, digest)) unlink(BlobPath(name, digest).c_str());
 }
 
 void BlobStore::ErasePart(const std::string& name, Owner& owner,
@@ -527,17 +597,26 @@ void BlobStore::DropOldestPart(const std::string& name, Owner& owner) {
 }
 
 void BlobStore::Sweep() {
-  absl::MutexLock lock(&mutex_);
-  const absl::Time oldest = options_.now() - limits_.upload_ttl;
-  for (auto& [name, owner] : owners_) {
-    std::vector<Digest> over;
-    for (const auto& [digest, part] : owner->parts) {
-      if (!part.open && part.written < oldest) over.push_back(digest);
+  {
+    absl::MutexLock lock(&mutex_);
+    const absl::Time oldest = options_.now() - limits_.upload_ttl;
+    for (auto& [name, owner] : owners_) {
+      std::vector<Digest> over;
+      for (const auto& [digest, part] : owner->parts) {
+        if (!part.open && part.written < oldest) over.push_back(digest);
+      }
+      for (const Digest& digest : over) ErasePart(name, *owner, digest);
     }
-    for (const Digest& digest : over) ErasePart(name, *owner, digest);
   }
   // A disk with room for builds is worth more than what may be sent again.
-  while (!options_.has_room() && EvictFromAnybody()) continue;
+  while (const std::int64_t lacking = options_.lacking_bytes()) {
+    Evicted evicted;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (!EvictForDisk(lacking, evicted)) return;
+    }
+    RemoveFiles(evicted);
+  }
 }
 
 void BlobStore::Close() {
@@ -557,7 +636,8 @@ bool BlobStore::Hold::Add(const Digest& digest, std::int64_t size) {
   }
   std::shared_ptr<const void> hold = found->second.holds.lock();
   if (hold == nullptr) {
-    hold = std::make_shared<bool>();  // any object will do
+    hold = std::make_shared<CountedBytes>(store_->held_bytes_,
+                                          CostOf(found->second.size));
     found->second.holds = hold;
   }
   held_.insert_or_assign(digest, std::move(hold));

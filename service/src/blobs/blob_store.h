@@ -1,6 +1,9 @@
 #ifndef CONTAINERBUILDER_BLOBS_BLOB_STORE_H_
 #define CONTAINERBUILDER_BLOBS_BLOB_STORE_H_
 
+#include <unistd.h>
+
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,6 +14,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -44,8 +48,12 @@ class BlobStore {
     std::string folder;
     Limits limits;
     std::function<absl::Time()> now;
-    // Whether the disk may take more.
-    std::function<bool()> has_room;
+    // What is to become free of the disk before it may take more; 0 where it
+    // may.
+    std::function<std::int64_t()> lacking_bytes;
+    // Takes away the file of a blob that went for room.
+    std::function<void(const std::string& path)> remove =
+        [](const std::string& path) { unlink(path.c_str()); };
   };
   // Reads what is there.
   static absl::StatusOr<std::unique_ptr<BlobStore>> Open(Options options);
@@ -116,7 +124,8 @@ class BlobStore {
     absl::flat_hash_map<Digest, std::shared_ptr<const void>> held_;
   };
 
-  // Drops parts that nobody went on with, and blobs where the disk is full.
+  // Drops parts that nobody went on with, and blobs where the disk is full and
+  // they are enough for it.
   void Sweep() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // No uploads any more.
@@ -146,6 +155,12 @@ class BlobStore {
     absl::flat_hash_map<Digest, Part> parts;
     std::int64_t bytes = 0;
   };
+  // What went for room under one lock. The blobs are known no more, and their
+  // files are to go once it is released: there may be very many.
+  struct Evicted {
+    std::vector<std::string> files;
+    std::size_t count = 0;  // with parts, which are gone
+  };
 
   explicit BlobStore(Options options);
 
@@ -164,12 +179,31 @@ class BlobStore {
               absl::Time used) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Touch(const std::string& name, Owner& owner, const Digest& digest,
              Blob& blob) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes away what has been unused for the longest time until there is room.
-  absl::Status MakeRoom(const std::string& name, std::int64_t bytes)
+  // Takes the place of an upload. False where others are to have their turn
+  // first: it is to be called again after RemoveFiles.
+  absl::StatusOr<bool> Reserve(const std::string& name, const Digest& digest,
+                               std::int64_t size, std::int64_t offset,
+                               Place& place, Evicted& evicted)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes away what has been unused for the longest time until there is room;
+  // false as of Reserve.
+  absl::StatusOr<bool> MakeRoom(const std::string& name, std::int64_t bytes,
+                                Evicted& evicted)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What could go in all.
+  std::int64_t EvictableBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes away one thing for a disk that lacks so much; false where there is
+  // nothing, or all together would not be enough.
+  bool EvictForDisk(std::int64_t lacking, Evicted& evicted)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // False where the owner has nothing that may go.
-  bool EvictFrom(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool EvictFromAnybody() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool EvictFrom(const std::string& name, Evicted& evicted)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool EvictFromAnybody(Evicted& evicted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RemoveFiles(const Evicted& evicted) ABSL_LOCKS_EXCLUDED(mutex_);
+  // False where there is no such blob.
+  bool Forget(Owner& owner, const Digest& digest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Erase(const std::string& name, Owner& owner, const Digest& digest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ErasePart(const std::string& name, Owner& owner, const Digest& digest)
@@ -184,6 +218,10 @@ class BlobStore {
   absl::flat_hash_map<std::string, std::unique_ptr<Owner>> owners_
       ABSL_GUARDED_BY(mutex_);
   std::int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Of it, what a Hold keeps.
+  std::atomic<std::int64_t> held_bytes_ = 0;
+  // Files that RemoveFiles is about to remove.
+  absl::flat_hash_set<std::string> leaving_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   // What calls under way are counted as -> how many.
   absl::flat_hash_map<std::string, int> uploads_ ABSL_GUARDED_BY(mutex_);

@@ -64,6 +64,12 @@ absl::StatusOr<bool> BlobUpload::Take(const v1::UploadBlobsRequest& piece) {
     CONTAINERBUILDER_RETURN_IF_ERROR(HashSome());
     if (current_->hashed < current_->offset) return false;
   }
+  // Such pieces would keep the upload's room for ever.
+  if (data.empty() && current_->has_piece) {
+    return errors::OptionInvalid(
+        "data", "a piece that is not the first of its blob has bytes");
+  }
+  current_->has_piece = true;
   CONTAINERBUILDER_RETURN_IF_ERROR(Write(data));
   if (current_->offset == current_->size) {
     CONTAINERBUILDER_RETURN_IF_ERROR(Complete());
@@ -93,7 +99,8 @@ absl::Status BlobUpload::BeginBlob(const v1::UploadBlobsRequest& piece) {
   // Nobody asks for the hash of what is whole.
   const std::int64_t hashed = place.file.valid() ? 0 : offset;
   current_.emplace(Current{digest, piece.blob().size_bytes(), offset,
-                           std::move(place.file), Sha256Stream(), hashed});
+                           std::move(place.file), Sha256Stream(), hashed,
+                           /*has_piece=*/false});
   if (current_->file.valid() &&
       lseek(current_->file.get(), offset, SEEK_SET) < 0) {
     return errors::Internal("an upload's file cannot be gone on with");

@@ -48,6 +48,7 @@ class BlobUpload {
     Sha256Stream hash;
     // What `hash` has of it.
     std::int64_t hashed;
+    bool has_piece;
   };
 
   absl::Status BeginBlob(const v1::UploadBlobsRequest& piece);

@@ -15,9 +15,10 @@
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
+#include "google/protobuf/descriptor.h"
 #include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/unknown_field_set.h"
 #include "google/protobuf/util/time_util.h"
+#include "google/protobuf/wire_format.h"
 #include "google/protobuf/wire_format_lite.h"
 
 namespace containerbuilder::service {
@@ -50,10 +51,37 @@ bool TurnsBack(absl::string_view target) {
   return false;
 }
 
-// A message has fields that this version does not know.
-template <typename Message>
-bool HasUnknown(const Message& message) {
-  return !message.GetReflection()->GetUnknownFields(message).empty();
+enum class Shape { kKnown, kUnknown, kBroken };
+
+// Whether all up to the stream's limit is fields that messages of this type
+// have. `count`, where it is not null, becomes how many they are.
+Shape ShapeOf(google::protobuf::io::CodedInputStream& stream,
+              const google::protobuf::Descriptor& type, std::int64_t* count) {
+  using google::protobuf::internal::WireFormat;
+  using google::protobuf::internal::WireFormatLite;
+  while (const std::uint32_t tag = stream.ReadTag()) {
+    const google::protobuf::FieldDescriptor* const field =
+        type.FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
+    if (field == nullptr || tag != WireFormat::MakeTag(field)) {
+      return Shape::kUnknown;
+    }
+    if (count != nullptr) ++*count;
+    if (field->message_type() == nullptr) {
+      if (!WireFormatLite::SkipField(&stream, tag)) return Shape::kBroken;
+      continue;
+    }
+    std::uint32_t size = 0;
+    if (!stream.ReadVarint32(&size) || size > INT_MAX) return Shape::kBroken;
+    const auto around = stream.PushLimit(static_cast<int>(size));
+    const Shape shape = ShapeOf(stream, *field->message_type(), nullptr);
+    if (shape != Shape::kKnown) return shape;
+    stream.PopLimit(around);
+  }
+  return stream.ConsumedEntireMessage() ? Shape::kKnown : Shape::kBroken;
+}
+
+absl::Status NoDirectory(absl::string_view path) {
+  return TreeInvalid(path, "its blob is no Directory");
 }
 
 class DirectoryRules {
@@ -61,10 +89,6 @@ class DirectoryRules {
   explicit DirectoryRules(absl::string_view path) : path_(path) {}
 
   absl::Status Check(const v1::Directory& directory) {
-    if (HasUnknown(directory)) {
-      return TreeInvalid(path_,
-                         "it has fields that this service does not know");
-    }
     CONTAINERBUILDER_RETURN_IF_ERROR(CheckAll(directory.files()));
     CONTAINERBUILDER_RETURN_IF_ERROR(CheckAll(directory.directories()));
     CONTAINERBUILDER_RETURN_IF_ERROR(CheckAll(directory.symlinks()));
@@ -92,9 +116,6 @@ class DirectoryRules {
       }
       last = &name;
       names_.emplace_back(name);
-      if (HasUnknown(entry)) {
-        return Invalid(name, "it has fields that this service does not know");
-      }
       if (entry.has_modify_time()) {
         CONTAINERBUILDER_RETURN_IF_ERROR(CheckTime(entry));
       }
@@ -188,26 +209,30 @@ int ClimbOf(absl::string_view target) {
   return static_cast<int>(absl::c_count(parts, ".."));
 }
 
-std::int64_t CountEntries(absl::string_view bytes) {
-  using google::protobuf::internal::WireFormatLite;
+absl::StatusOr<std::int64_t> CountEntries(absl::string_view bytes,
+                                          absl::string_view path) {
   google::protobuf::io::CodedInputStream stream(
       reinterpret_cast<const std::uint8_t*>(bytes.data()),
       static_cast<int>(bytes.size()));
   std::int64_t entries = 0;
-  // What is no message ends it, and is not parsed any further either.
-  for (std::uint32_t tag = stream.ReadTag();
-       tag != 0 && WireFormatLite::SkipField(&stream, tag);
-       tag = stream.ReadTag()) {
-    ++entries;
+  switch (ShapeOf(stream, *v1::Directory::descriptor(), &entries)) {
+    case Shape::kKnown:
+      return entries;
+    case Shape::kUnknown:
+      return TreeInvalid(path,
+                         "it or an entry of it has fields that this service "
+                         "does not know");
+    case Shape::kBroken:
+      break;
   }
-  return entries;
+  return NoDirectory(path);
 }
 
 absl::StatusOr<v1::Directory> ReadDirectory(absl::string_view bytes,
                                             absl::string_view path) {
   v1::Directory directory;
   if (!directory.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return TreeInvalid(path, "its blob is no Directory");
+    return NoDirectory(path);
   }
   CONTAINERBUILDER_RETURN_IF_ERROR(DirectoryRules(path).Check(directory));
   return directory;

@@ -11,16 +11,19 @@
 
 namespace containerbuilder::service {
 
-// Reads one folder of a context, and holds it to the rules of Directory: names,
-// their order, digests, modes and times, and that no link is absolute. Where it
-// breaks one, OPTION_INVALID about spec.context_digest names the entry by its
-// path; `path` is the folder's, empty for the root.
+// How many entries a Directory has, by its bytes alone, and whether it has no
+// fields but those that are known: a few bytes make a message of many times
+// their size. OPTION_INVALID as of ReadDirectory.
+absl::StatusOr<std::int64_t> CountEntries(absl::string_view bytes,
+                                          absl::string_view path);
+
+// Reads one folder of a context that CountEntries took, and holds it to the
+// rules of Directory: names, their order, digests, modes and times, and that no
+// link is absolute. Where it breaks one, OPTION_INVALID about
+// spec.context_digest names the entry by its path; `path` is the folder's,
+// empty for the root.
 absl::StatusOr<v1::Directory> ReadDirectory(absl::string_view bytes,
                                             absl::string_view path);
-
-// How many entries it has, by its outer shape alone: a few bytes make a message
-// of many times their size.
-std::int64_t CountEntries(absl::string_view bytes);
 
 // The error of a rule that what is at `path` breaks.
 absl::Status TreeInvalid(absl::string_view path, absl::string_view rule);

@@ -153,7 +153,9 @@ class TreeChecker {
                        limits::kMaxDirectoryBytesPerTree, " bytes together"),
           "");
     }
-    CONTAINERBUILDER_RETURN_IF_ERROR(Count(folder, CountEntries(*bytes), 0));
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::int64_t entries,
+                                      CountEntries(*bytes, path));
+    CONTAINERBUILDER_RETURN_IF_ERROR(Count(folder, entries, 0));
     CONTAINERBUILDER_ASSIGN_OR_RETURN(const v1::Directory directory,
                                       ReadDirectory(*bytes, path));
     for (const v1::Directory::File& file : directory.files()) {

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/failpoint.h"
 #include "base/file_error.h"
+#include "base/remove_tree.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"

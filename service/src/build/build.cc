@@ -33,11 +33,15 @@ std::string Joined(const v1::PairList& pairs) {
                        });
 }
 
+// The key tells whether its value is a secret.
+std::string MaskedOf(absl::string_view key, absl::string_view value) {
+  const std::string shown = MaskSecrets(absl::StrCat(key, "=", value));
+  return shown.substr(shown.find('=') + 1);
+}
+
 void MaskPairs(v1::PairList& pairs) {
   for (v1::Pair& pair : *pairs.mutable_pairs()) {
-    const std::string shown =
-        MaskSecrets(absl::StrCat(pair.key(), "=", pair.value()));
-    pair.set_value(shown.substr(shown.find('=') + 1));
+    pair.set_value(MaskedOf(pair.key(), pair.value()));
   }
   // A CSV quote may span pairs; BuildKit reads them joined.
   const std::string joined = Joined(pairs);
@@ -68,6 +72,10 @@ v1::BuildFailure Failure(absl::string_view reason, absl::string_view message,
 
 v1::BuildSpec MaskedSpec(v1::BuildSpec spec) {
   spec = WithoutSecrets(std::move(spec));
+  // Such as a proxy's password.
+  for (auto& [name, value] : *spec.mutable_environment()) {
+    value = MaskedOf(name, value);
+  }
   if (!spec.has_options()) return spec;
   v1::BuildOptions& options = *spec.mutable_options();
   // Only what is set, so that a spec with nothing to mask stays the same.
@@ -149,6 +157,8 @@ Build::Build(storage::v1::BuildRecord record, AdmittedSpec spec,
       surroundings_(std::move(surroundings)),
       record_(std::move(record)) {}
 
+bool Build::has_secrets() const { return HasSecrets(spec_.spec()); }
+
 std::int64_t Build::arrival() const {
   absl::MutexLock lock(&mutex_);
   return record_.arrival();
@@ -217,6 +227,9 @@ Command Build::MakeCommand(std::vector<std::string> environment) const {
     command.environment.push_back(
         absl::StrCat("DOCKER_CONFIG=", folder_, "/tmp/docker"));
   }
+  // buildctl would fetch tokens for buildkitd, from whatever URL the registry
+  // of a FROM says. So buildkitd does, whose network is for that.
+  command.environment.emplace_back("BUILDKIT_NO_CLIENT_TOKEN=1");
   // What nerdctl and buildctl leave in TMPDIR when they are killed goes with
   // the build's end.
   command.environment.push_back(absl::StrCat("TMPDIR=", folder_, "/tmp"));
@@ -235,7 +248,8 @@ void Build::Start(ProcessRunner& runner, std::vector<std::string> environment) {
   }
   if (const absl::Status prepared = PrepareSecrets(); !prepared.ok()) {
     Finish(v1::Build::STATE_FAILED,
-           Failure("SPAWN_FAILED",
+           Failure(absl::IsResourceExhausted(prepared) ? "NO_SPACE"
+                                                       : "SPAWN_FAILED",
                    absl::StrCat("the build's secrets cannot be written: ",
                                 prepared.message()),
                    true));

@@ -80,6 +80,10 @@ class Build final : public ProcessListener,
     // For copying outputs to their places, and how much that may be.
     Executor* copies = nullptr;
     std::function<TreeCopier::Limits()> copy_limits;
+    // Let go with the build, which keeps its request until then: what that
+    // takes of its caller's memory. Null where that is not counted, and for
+    // those that an earlier run admitted: they are here whoever else is.
+    std::shared_ptr<void> held = nullptr;
   };
 
   // Who is attached to it; see DisconnectPolicy.
@@ -99,6 +103,10 @@ class Build final : public ProcessListener,
   const std::string& name() const { return name_; }
   const std::string& requester() const { return requester_; }
   const std::shared_ptr<Journal>& journal() const { return journal_; }
+
+  // Whether it has something by value that is to be hidden, which takes its
+  // time at the start.
+  bool has_secrets() const;
 
   // Order of arrival among all builds.
   std::int64_t arrival() const;

@@ -100,9 +100,9 @@ class BuildWatcher::State {
   bool Wait(absl::Time deadline) {
     // An earlier call may have left at its deadline, and the journal have not
     // called since.
-    if (signal_->Arm() &&
-        !watch_.journal->WakeOnce(watch_.cursor,
-                                  [signal = signal_] { signal->Wake(); })) {
+    if (signal_->Arm() && !watch_.journal->WakeOnce(
+                              watch_.cursor, signal_,
+                              [signal = signal_.get()] { signal->Wake(); })) {
       signal_->Wake();
     }
     return signal_->Wait(deadline);

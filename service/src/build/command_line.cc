@@ -19,6 +19,8 @@ namespace {
 
 constexpr absl::string_view kMask = "***";
 constexpr absl::string_view kSchemeEnd = "://";
+// Of a variable, whose value may be a URL without a scheme.
+constexpr absl::string_view kProxyKeyEnd = "_proxy=";
 constexpr absl::string_view kSecretKeys[] = {
     "token", "secret_access_key", "access_key_id", "session_token", "password"};
 
@@ -66,35 +68,47 @@ std::string MaskAttributes(absl::string_view record) {
   return absl::StrCat(absl::StrJoin(shown, ","), newline);
 }
 
-// Where the `@` is that ends the userinfo of a URL whose scheme was cut off.
+// Where the `@` is that ends the userinfo, in `url` from behind its scheme on,
+// up to the next URL alone: that keeps the time linear.
 std::size_t EndOfUserinfo(absl::string_view url) {
   absl::string_view authority =
       url.substr(0, url.find_first_of("/?# \t\r\n\""));
   const std::size_t colon = authority.rfind(':');
-  // What no port can be is a password with a `/` in it. Looked for up to the
-  // next URL alone, which keeps the time linear.
+  // What no port can be is a password with a `/` in it.
   if (colon != absl::string_view::npos &&
       !absl::c_all_of(authority.substr(colon + 1), absl::ascii_isdigit)) {
-    authority = url.substr(0, url.find(kSchemeEnd));
-    authority = authority.substr(0, authority.find_first_of(" \t\r\n\""));
+    authority = url.substr(0, url.find_first_of(" \t\r\n\""));
   }
   return authority.rfind('@');
 }
 
 std::string MaskUserinfo(absl::string_view text) {
+  const std::string lower_text = absl::AsciiStrToLower(text);
+  const absl::string_view lower = lower_text;
+  std::size_t scheme = lower.find(kSchemeEnd);
+  std::size_t proxy = lower.find(kProxyKeyEnd);
+  std::size_t from = 0;
   std::string shown;
-  while (true) {
-    const std::size_t separator = text.find(kSchemeEnd);
-    if (separator == absl::string_view::npos) break;
-    const std::size_t begin = separator + kSchemeEnd.size();
-    absl::StrAppend(&shown, text.substr(0, begin));
-    text.remove_prefix(begin);
-    const std::size_t at = EndOfUserinfo(text);
+  while (scheme != absl::string_view::npos ||
+         proxy != absl::string_view::npos) {
+    const bool has_scheme = scheme < proxy;
+    const std::size_t begin =
+        has_scheme ? scheme + kSchemeEnd.size() : proxy + kProxyKeyEnd.size();
+    if (has_scheme) {
+      scheme = lower.find(kSchemeEnd, begin);
+    } else {
+      proxy = lower.find(kProxyKeyEnd, begin);
+    }
+    absl::StrAppend(&shown, text.substr(from, begin - from));
+    from = begin;
+    const std::size_t end = has_scheme ? scheme : std::min(scheme, proxy);
+    const std::size_t at = EndOfUserinfo(text.substr(begin, end - begin));
     if (at == absl::string_view::npos) continue;
     absl::StrAppend(&shown, kMask);
-    text.remove_prefix(at);
+    from += at;
+    if (proxy < from) proxy = lower.find(kProxyKeyEnd, from);
   }
-  return absl::StrCat(shown, text);
+  return absl::StrCat(shown, text.substr(from));
 }
 
 std::string ShellQuoted(absl::string_view word) {
@@ -108,7 +122,15 @@ std::string ShellQuoted(absl::string_view word) {
 }  // namespace
 
 std::string MaskSecrets(absl::string_view argument) {
-  return MaskUserinfo(MaskAttributes(argument));
+  // What one rule takes away may be what kept the other from finding more.
+  constexpr int kMaxRounds = 4;
+  std::string shown(argument);
+  for (int round = 0; round < kMaxRounds; ++round) {
+    std::string masked = MaskUserinfo(MaskAttributes(shown));
+    if (masked == shown) return shown;
+    shown = std::move(masked);
+  }
+  return std::string(kMask);
 }
 
 std::string Shortened(absl::string_view text) {

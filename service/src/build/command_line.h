@@ -11,7 +11,8 @@ namespace containerbuilder::service {
 
 // An argument as it may be shown: values of `token`, `secret_access_key`,
 // `access_key_id`, `session_token` and `password` inside `k=v` values, and the
-// userinfo of URLs, become `***`. Keys are matched as BuildKit reads them:
+// userinfo of URLs, also of those without a scheme behind `http_proxy=` and its
+// like, become `***`. Keys are matched as BuildKit reads them:
 // CSV fields, quoted or not, in any case.
 std::string MaskSecrets(absl::string_view argument);
 

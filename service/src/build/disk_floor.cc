@@ -11,9 +11,11 @@ DiskFloor::DiskFloor(Host host, std::string folder, std::int64_t min_free_bytes)
       folder_(std::move(folder)),
       min_free_bytes_(min_free_bytes) {}
 
-bool DiskFloor::HasRoom() const {
+std::int64_t DiskFloor::LackingBytes() const {
   const absl::StatusOr<std::uint64_t> free = host_.free_disk(folder_);
-  return !free.ok() || *free >= static_cast<std::uint64_t>(min_free_bytes_);
+  const auto floor = static_cast<std::uint64_t>(min_free_bytes_);
+  if (!free.ok() || *free >= floor) return 0;
+  return static_cast<std::int64_t>(floor - *free);
 }
 
 }  // namespace containerbuilder::service

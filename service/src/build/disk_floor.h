@@ -13,8 +13,10 @@ class DiskFloor {
  public:
   DiskFloor(Host host, std::string folder, std::int64_t min_free_bytes);
 
-  // True where the disk cannot be looked at: writing will tell.
-  bool HasRoom() const;
+  // Also where the disk cannot be looked at: writing will tell.
+  bool HasRoom() const { return LackingBytes() == 0; }
+  // What is to become free before there is room; 0 where there is.
+  std::int64_t LackingBytes() const;
 
  private:
   const Host host_;

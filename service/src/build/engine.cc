@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
+#include <future>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -12,7 +15,6 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "base/build_id.h"
 #include "base/build_state.h"
 #include "base/errors.h"
@@ -36,12 +38,6 @@ namespace containerbuilder::service {
 namespace {
 
 using storage::v1::BuildRecord;
-
-// Ends, records and timers: what may wait for the disk.
-constexpr int kWorkThreads = 8;
-
-// Outputs that are copied to their places: more would only share a disk.
-constexpr int kCopyThreads = 2;
 
 // How soon a record that the store did not take is offered again.
 constexpr absl::Duration kKeepAgainInterval = absl::Seconds(1);
@@ -73,6 +69,15 @@ std::vector<std::string> FoldersForSecrets(const EngineOptions& options,
   return folders;
 }
 
+// What no caller who is not trusted gets at.
+std::vector<std::string> OwnFolders(
+    const StateFolder& state,
+    const absl::StatusOr<SecretFolder>& secret_folder) {
+  std::vector<std::string> folders = {state.path()};
+  if (secret_folder.ok()) folders.push_back(secret_folder->path());
+  return folders;
+}
+
 BlobStore::Limits BlobLimits(const EngineOptions& options) {
   return {options.max_blob_store_bytes, options.max_blob_store_bytes_per_caller,
           options.max_blob_bytes, options.upload_ttl};
@@ -89,8 +94,38 @@ absl::Status CheckRequestId(absl::string_view request_id) {
                    " printable ASCII characters and no spaces; send a UUID"));
 }
 
-// What the disk says when there is no room, as callers are told it.
+// What is kept of each build and is no argument, which are counted elsewhere.
+absl::Status CheckCounts(
+    const v1::BuildSpec& spec,
+    const google::protobuf::Map<std::string, std::string>& annotations) {
+  if (spec.options().options_size() > limits::kMaxOptions) {
+    return errors::OptionInvalid(
+        "spec.options.options",
+        absl::StrCat("a build has at most ", limits::kMaxOptions,
+                     " of them, and these are ", spec.options().options_size(),
+                     "; send the values of one flag in one option"));
+  }
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : annotations) {
+    bytes += key.size() + value.size();
+  }
+  if (annotations.size() > limits::kMaxAnnotations ||
+      bytes > limits::kMaxAnnotationBytes) {
+    return errors::OptionInvalid(
+        "annotations",
+        absl::StrCat("a build has at most ", limits::kMaxAnnotations, " of ",
+                     limits::kMaxAnnotationBytes,
+                     " bytes in all, and these are ", annotations.size(),
+                     " of ", bytes,
+                     "; keep elsewhere what ListBuilds is not asked for"));
+  }
+  return absl::OkStatus();
+}
+
+// What the disk says when there is no room, or others keep the records busy, as
+// callers are told it.
 absl::Status ForCaller(const absl::Status& status) {
+  if (absl::IsUnavailable(status)) return errors::Storage(status.message());
   if (absl::IsResourceExhausted(status)) {
     return errors::NoSpace(status.message());
   }
@@ -164,6 +199,7 @@ bool MaySee(const v1::Build& build, const Caller& caller) {
 }  // namespace
 
 Engine::Engine(EngineOptions options, StateFolder state,
+               absl::StatusOr<SecretFolder> secret_folder,
                std::shared_ptr<const Policy> policy, Host host,
                ProcessRunner* runner)
     : options_(std::move(options)),
@@ -177,8 +213,7 @@ Engine::Engine(EngineOptions options, StateFolder state,
                   options_.containerd_namespace, options_.buildkit_host,
                   options_.snapshotter},
                  host_, runner),
-      secret_folder_(SecretFolder::Take(FoldersForSecrets(options_, host_),
-                                        state_.path())),
+      secret_folder_(std::move(secret_folder)),
       disk_floor_(host_, state_.path(), options_.min_free_bytes),
       reserve_(state_.reserve_path(), limits::kDiskReserveBytes),
       health_(
@@ -193,9 +228,10 @@ Engine::Engine(EngineOptions options, StateFolder state,
       policy_(std::move(policy)),
       bounds_(BoundsOf(options_)),
       scheduler_(MaxRunning(options_), options_.max_queued_builds),
-      work_(kWorkThreads),
+      work_(limits::kWorkThreads),
       starter_(1),
-      copies_(kCopyThreads) {}
+      secret_starter_(1),
+      copies_(limits::kCopyThreads) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options) {
   auto runner = std::make_unique<BoostProcessRunner>(
@@ -214,20 +250,21 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
   CONTAINERBUILDER_RETURN_IF_ERROR(Check(options));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(StateFolder state,
                                     StateFolder::Take(options.state_dir));
-  CONTAINERBUILDER_ASSIGN_OR_RETURN(
-      std::shared_ptr<const Policy> policy,
-      Policy::Create(options.policy, host, state.path()));
-  std::unique_ptr<Engine> engine(new Engine(std::move(options),
-                                            std::move(state), std::move(policy),
-                                            std::move(host), runner));
   // Where the disk is full, what an earlier run put by is for the ends of its
   // builds and for their records.
-  const absl::StatusOr<std::uint64_t> free =
-      engine->host_.free_disk(engine->state_.path());
+  const absl::StatusOr<std::uint64_t> free = host.free_disk(state.path());
   if (free.ok() &&
       *free < static_cast<std::uint64_t>(limits::kDiskReserveBytes)) {
-    engine->reserve_.Release();
+    DiskReserve(state.reserve_path(), limits::kDiskReserveBytes).Release();
   }
+  absl::StatusOr<SecretFolder> secret_folder =
+      SecretFolder::Take(FoldersForSecrets(options, host), state.path());
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      std::shared_ptr<const Policy> policy,
+      Policy::Create(options.policy, host, OwnFolders(state, secret_folder)));
+  std::unique_ptr<Engine> engine(
+      new Engine(std::move(options), std::move(state), std::move(secret_folder),
+                 std::move(policy), std::move(host), runner));
   if (!engine->secret_folder_.ok()) {
     const std::string why(engine->secret_folder_.status().message());
     if (!engine->options_.secret_dir.empty()) {
@@ -309,7 +346,7 @@ std::shared_ptr<const Policy> Engine::policy() {
 absl::Status Engine::SetPolicy(const PolicyOptions& options) {
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       std::shared_ptr<const Policy> policy,
-      Policy::Create(options, host_, state_.path()));
+      Policy::Create(options, host_, OwnFolders(state_, secret_folder_)));
   absl::MutexLock lock(&mutex_);
   policy_ = std::move(policy);
   return absl::OkStatus();
@@ -344,12 +381,72 @@ absl::StatusOr<std::optional<Journal::Entry>> BuildWatch::Read() {
 
 // --- Admission --------------------------------------------------------------
 
+class Engine::Place {
+ public:
+  Place(Engine* engine, std::string caller, std::string request_id,
+        std::shared_ptr<void> held)
+      : caller_(std::move(caller)),
+        request_id_(std::move(request_id)),
+        held_(std::move(held)),
+        engine_(engine) {}
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() {
+    absl::MutexLock lock(&engine_->mutex_);
+    engine_->places_.erase(this);
+  }
+
+  const std::string& caller() const { return caller_; }
+  const std::string& request_id() const { return request_id_; }
+  const std::shared_ptr<void>& held() const { return held_; }
+
+ private:
+  const std::string caller_;
+  const std::string request_id_;
+  const std::shared_ptr<void> held_;
+  Engine* const engine_;
+};
+
+absl::StatusOr<std::shared_ptr<Engine::Place>> Engine::TakePlace(
+    const Caller& caller, const std::string& request_id,
+    std::shared_ptr<void> held) {
+  // Before the lock: where it is not given, its destructor takes that.
+  auto place =
+      std::make_shared<Place>(this, caller.name, request_id, std::move(held));
+  const auto is_same = [&](const Place* other) {
+    return !request_id.empty() && other->request_id() == request_id &&
+           other->caller() == caller.name;
+  };
+  absl::MutexLock lock(&mutex_);
+  if (draining_) return errors::Draining();
+  // Once only: each is copied by itself, and kept in memory until then.
+  if (absl::c_count_if(places_, is_same) != 1) {
+    if (scheduler_.free() <= static_cast<int>(places_.size())) {
+      return errors::QueueFull(scheduler_.max_queued());
+    }
+    if (HasAllBuildsOf(caller)) {
+      return errors::TooManyBuilds(bounds_.max_builds_per_caller);
+    }
+  }
+  places_.insert(place.get());
+  return place;
+}
+
 absl::StatusOr<BuildWatch> Engine::StartBuild(const v1::BuildRequest& request,
                                               const Caller& caller,
                                               const IsGone& is_gone) {
+  return StartBuild(TakePlace(caller, request.request_id()), request, caller,
+                    is_gone);
+}
+
+absl::StatusOr<BuildWatch> Engine::StartBuild(
+    absl::StatusOr<std::shared_ptr<Place>> place,
+    const v1::BuildRequest& request, const Caller& caller,
+    const IsGone& is_gone) {
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const Admission admission,
-      Admit({request.spec(), request.policy(), request.request_id(),
+      Admit(std::move(place),
+            {request.spec(), request.policy(), request.request_id(),
              request.annotations(), v1::DISCONNECT_POLICY_CANCEL},
             caller, is_gone, /*attach=*/true));
   BuildWatch watch;
@@ -367,6 +464,12 @@ absl::StatusOr<BuildWatch> Engine::StartBuild(const v1::BuildRequest& request,
 
 absl::StatusOr<v1::Build> Engine::CreateBuild(
     const v1::CreateBuildRequest& request, const Caller& caller) {
+  return CreateBuild(TakePlace(caller, request.request_id()), request, caller);
+}
+
+absl::StatusOr<v1::Build> Engine::CreateBuild(
+    absl::StatusOr<std::shared_ptr<Place>> place,
+    const v1::CreateBuildRequest& request, const Caller& caller) {
   if (request.policy().disconnect_policy() == v1::DISCONNECT_POLICY_CANCEL) {
     return errors::OptionInvalid(
         "policy.disconnect_policy",
@@ -375,18 +478,20 @@ absl::StatusOr<v1::Build> Engine::CreateBuild(
   }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const Admission admission,
-      Admit({request.spec(), request.policy(), request.request_id(),
+      Admit(std::move(place),
+            {request.spec(), request.policy(), request.request_id(),
              request.annotations(), v1::DISCONNECT_POLICY_DETACH},
             caller, /*is_gone=*/nullptr, /*attach=*/false));
   return admission.live != nullptr ? admission.live->Snapshot()
                                    : admission.record.build();
 }
 
-absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
-                                                const Caller& caller,
-                                                const IsGone& is_gone,
-                                                bool attach) {
+absl::StatusOr<Engine::Admission> Engine::Admit(
+    absl::StatusOr<std::shared_ptr<Place>> place, const Request& request,
+    const Caller& caller, const IsGone& is_gone, bool attach) {
   CONTAINERBUILDER_RETURN_IF_ERROR(CheckRequestId(request.request_id));
+  CONTAINERBUILDER_RETURN_IF_ERROR(
+      CheckCounts(request.spec, request.annotations));
   const std::string sha256 =
       RequestSha256(request.spec, request.policy, request.annotations);
   {
@@ -398,6 +503,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
     absl::MutexLock lock(&mutex_);
     if (draining_) return errors::Draining();
   }
+  CONTAINERBUILDER_RETURN_IF_ERROR(place.status());
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const NerdctlInfo nerdctl,
                                     toolchain_.Nerdctl());
   v1::BuildPolicy policy = request.policy;
@@ -452,17 +558,11 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
   {
     absl::MutexLock lock(&mutex_);
     if (draining_) return errors::Draining();
-    if (scheduler_.full()) {
-      return errors::QueueFull(scheduler_.max_queued());
-    }
-    if (HasAllBuildsOf(caller)) {
-      return errors::TooManyBuilds(bounds_.max_builds_per_caller);
-    }
   }
   const int priority = spec.policy().priority();
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const std::shared_ptr<Build> made,
-      MakeBuild(id, std::move(record), std::move(spec)));
+      MakeBuild(id, std::move(record), std::move(spec), **place));
   std::move(discard).Cancel();
   Admission admission;
   admission.record.mutable_build()->set_name(made->name());
@@ -471,7 +571,7 @@ absl::StatusOr<Engine::Admission> Engine::Admit(const Request& request,
     admission.attachment = made->Attach(Build::Attachment::kBuildCall);
   }
   logger_->info("{}: admitted for {}", made->name(), caller.name);
-  Enqueue(made, priority, made->arrival());
+  Enqueue(made, priority, made->arrival(), place->get());
   StartNext();
   // There, so that no older positions come after newer ones.
   starter_.Post([this, made] { TellPosition(made); });
@@ -484,7 +584,12 @@ bool Engine::HasAllBuildsOf(const Caller& caller) const {
     return live.second->requester() == caller.name &&
            scheduler_.Contains(live.first);
   };
-  return absl::c_count_if(live_, is_his) >= bounds_.max_builds_per_caller;
+  const auto is_asked_by_him = [&caller](const Place* place) {
+    return place->caller() == caller.name;
+  };
+  return absl::c_count_if(live_, is_his) +
+             absl::c_count_if(places_, is_asked_by_him) >=
+         bounds_.max_builds_per_caller;
 }
 
 absl::Status Engine::Stage(absl::string_view id, const AdmittedSpec& spec,
@@ -516,10 +621,11 @@ TreeCopier::Limits Engine::CopyLimits(const Policy& policy) {
   limits.max_bytes = policy.max_staged_bytes();
   limits.max_files = policy.max_staged_files();
   limits.has_room = [this] { return disk_floor_.HasRoom(); };
-  struct stat state;
-  if (stat(state_.path().c_str(), &state) == 0) {
-    limits.closed_device = state.st_dev;
-    limits.closed_inode = state.st_ino;
+  for (const std::string& folder : OwnFolders(state_, secret_folder_)) {
+    struct stat found;
+    if (stat(folder.c_str(), &found) == 0) {
+      limits.closed.emplace_back(found.st_dev, found.st_ino);
+    }
   }
   return limits;
 }
@@ -565,7 +671,8 @@ absl::StatusOr<std::string> Engine::SecretFolderOf(const v1::BuildSpec& spec,
 
 absl::StatusOr<std::shared_ptr<Build>> Engine::MakeBuild(const std::string& id,
                                                          BuildRecord record,
-                                                         AdmittedSpec spec) {
+                                                         AdmittedSpec spec,
+                                                         const Place& place) {
   record.mutable_build()->set_name(BuildName(id));
   *record.mutable_build()->mutable_create_time() = ToTimestamp(host_.now());
   const absl::StatusOr<std::string> folder = state_.MakeBuild(id);
@@ -590,8 +697,10 @@ absl::StatusOr<std::shared_ptr<Build>> Engine::MakeBuild(const std::string& id,
     state_.DiscardBuild(id).IgnoreError();
     return ForCaller(failed);
   }
+  Build::Surroundings surroundings = SurroundingsOfBuilds();
+  surroundings.held = place.held();
   return Build::Create(std::move(record), std::move(spec), *std::move(journal),
-                       state_.build_path(id), SurroundingsOfBuilds());
+                       state_.build_path(id), std::move(surroundings));
 }
 
 Build::Surroundings Engine::SurroundingsOfBuilds() {
@@ -623,11 +732,12 @@ bool Engine::HasRoom() {
 
 absl::Status Engine::OpenBlobs() {
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
-      blobs_,
-      BlobStore::Open({.folder = state_.path(),
-                       .limits = BlobLimits(options_),
-                       .now = host_.now,
-                       .has_room = [this] { return disk_floor_.HasRoom(); }}));
+      blobs_, BlobStore::Open({.folder = state_.path(),
+                               .limits = BlobLimits(options_),
+                               .now = host_.now,
+                               .lacking_bytes = [this] {
+                                 return disk_floor_.LackingBytes();
+                               }}));
   return absl::OkStatus();
 }
 
@@ -647,9 +757,10 @@ absl::StatusOr<std::unique_ptr<BlobUpload>> Engine::UploadBlobs(
 // --- Running ----------------------------------------------------------------
 
 void Engine::Enqueue(const std::shared_ptr<Build>& build, int priority,
-                     std::int64_t arrival) {
+                     std::int64_t arrival, const Place* place) {
   {
     absl::MutexLock lock(&mutex_);
+    places_.erase(place);
     live_.emplace(build->name(), build);
     scheduler_.Add(build->name(), priority, arrival);
   }
@@ -661,7 +772,9 @@ void Engine::StartNext() {
   absl::MutexLock lock(&mutex_);
   if (draining_) return;
   while (const std::optional<std::string> name = scheduler_.Next()) {
-    starter_.Post([this, build = live_.at(*name)] {
+    const std::shared_ptr<Build>& next = live_.at(*name);
+    Executor& starter = next->has_secrets() ? secret_starter_ : starter_;
+    starter.Post([this, build = next] {
       build->Start(*runner_, toolchain_.Environment());
     });
   }
@@ -714,8 +827,9 @@ void Engine::OnBuildEnd(const std::shared_ptr<Build>& build) {
     if (!unkept_.contains(name)) live_.erase(name);
   }
   const v1::Build ended = build->Snapshot();
-  logger_->info("{}: {} {}", name, v1::Build::State_Name(ended.state()),
-                ended.failure().reason());
+  const std::string& reason = ended.failure().reason();
+  logger_->info("{}: {} for {}{}", name, v1::Build::State_Name(ended.state()),
+                ended.requester(), reason.empty() ? "" : ": " + reason);
   build->TellEnded();
   StartNext();
 }
@@ -744,9 +858,18 @@ void Engine::Shutdown() {
   };
   const auto is_over = [this, &is_empty]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(
                            mutex_) { return hastened_ || is_empty(); };
+  const auto is_over_or_late = [this, &is_over]()
+                                   ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                                     return drained_long_ || is_over();
+                                   };
   {
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&is_over), bounds_.drain_timeout);
+    // Not by a timeout of the mutex, which goes by the wall clock.
+    const Executor::Timer timer = work_.After(bounds_.drain_timeout, [this] {
+      absl::MutexLock timer_lock(&mutex_);
+      drained_long_ = true;
+    });
+    mutex_.Await(absl::Condition(&is_over_or_late));
   }
   for (const std::shared_ptr<Build>& build : builds) {
     build->Stop(StopReason::kShutdown);
@@ -793,8 +916,8 @@ void Engine::KeepLocked(const BuildRecord& record) {
     unkept_.erase(name);
     return;
   }
-  logger_->error("{}: its record cannot be written: {}", name,
-                 std::string(kept.message()));
+  logger_->error("{}: its record, for {}, cannot be written: {}", name,
+                 record.build().requester(), std::string(kept.message()));
   unkept_[name] = record;
   if (keep_timer_ == nullptr && !shut_down_) {
     keep_timer_ = work_.After(kKeepAgainInterval, [this] { KeepAgain(); });
@@ -896,7 +1019,7 @@ std::shared_ptr<Journal> Engine::AddEnd(const v1::Build& build,
   *event.mutable_event_time() = build.finish_time();
   *event.mutable_finished()->mutable_build() = build;
   const absl::Status written = read->journal->Finish(event);
-  logger_->warn("{}: its end is {}", build.name(),
+  logger_->warn("{}: its end, for {}, is {}", build.name(), build.requester(),
                 written.ok()
                     ? "in its log now"
                     : "not in its log: " + std::string(written.message()));
@@ -978,6 +1101,12 @@ absl::Status Engine::CancelBuild(
   if (!found.live->Stop(StopReason::kCancelledByCaller)) {
     return errors::Draining();
   }
+  // Once, however often it is asked for.
+  const v1::Build::State state = found.record.build().state();
+  if (state != v1::Build::STATE_CANCELLING && !HasEnded(state)) {
+    logger_->info("{}: cancel asked for by {}", found.live->name(),
+                  caller.name);
+  }
   // Its end is told on threads that must not wait for what the caller does.
   if (!found.live->WhenEnded([this, answer] { work_.Post(answer); })) answer();
   return absl::OkStatus();
@@ -989,9 +1118,15 @@ absl::Status Engine::DeleteBuild(absl::string_view name, const Caller& caller) {
   if (!HasEnded(build.state())) return errors::BuildNotEnded(name);
   if (found.live != nullptr) {
     // Watchers know of the end already, and its record is being written.
-    absl::Notification recorded;
-    if (found.live->WhenEnded([&recorded] { recorded.Notify(); })) {
-      recorded.WaitForNotification();
+    // No absl::Notification, whose timeouts follow the wall clock. It may come
+    // when nobody waits any more.
+    const auto recorded = std::make_shared<std::promise<void>>();
+    std::future<void> is_recorded = recorded->get_future();
+    if (found.live->WhenEnded([recorded] { recorded->set_value(); }) &&
+        is_recorded.wait_for(absl::ToChronoNanoseconds(
+            limits::kRecordTimeout)) == std::future_status::timeout) {
+      return errors::StorageSlow(
+          "the build's end is still being written; try again");
     }
   }
   if (const absl::Status gone = Forget(build.name()); !gone.ok()) {

@@ -12,6 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -96,18 +97,37 @@ class Engine {
   absl::StatusOr<v1::ConstructArgsResponse> ConstructArgs(
       const v1::BuildOptions& options, const Caller& caller);
 
+  // A request that is being admitted: until that is over, it counts as one of
+  // the builds that wait, and of its caller's. Must not outlive the engine.
+  class Place;
+  // DRAINING, QUEUE_FULL or RATE_LIMITED where there is none; what joins a
+  // build that is there needs none. A call that is sent again while the first
+  // of its request id is still being admitted gets one in any case. `held` is
+  // let go with the place, or with the build that it becomes. Does not block.
+  absl::StatusOr<std::shared_ptr<Place>> TakePlace(
+      const Caller& caller, const std::string& request_id,
+      std::shared_ptr<void> held = nullptr) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Whether a caller has gone, and nobody waits for the answer.
   using IsGone = std::function<bool()>;
 
   // Admits a build, or joins the one that this caller made by the same request
-  // id, and attaches the caller to it. `is_gone`, where it is not null, is
-  // asked while the context of a build that ends with its calls is copied,
-  // which is given up then; CANCELLED. Other builds are made all the same.
+  // id, and attaches the caller to it. `place` is what TakePlace answered, or
+  // it is asked here. `is_gone`, where it is not null, is asked while the
+  // context of a build that ends with its calls is copied, which is given up
+  // then; CANCELLED. Other builds are made all the same.
+  absl::StatusOr<BuildWatch> StartBuild(
+      absl::StatusOr<std::shared_ptr<Place>> place,
+      const v1::BuildRequest& request, const Caller& caller,
+      const IsGone& is_gone = nullptr);
   absl::StatusOr<BuildWatch> StartBuild(const v1::BuildRequest& request,
                                         const Caller& caller,
                                         const IsGone& is_gone = nullptr);
   // The same with nobody attached: the build is made whatever becomes of the
   // caller.
+  absl::StatusOr<v1::Build> CreateBuild(
+      absl::StatusOr<std::shared_ptr<Place>> place,
+      const v1::CreateBuildRequest& request, const Caller& caller);
   absl::StatusOr<v1::Build> CreateBuild(const v1::CreateBuildRequest& request,
                                         const Caller& caller);
 
@@ -156,6 +176,7 @@ class Engine {
 
  private:
   Engine(EngineOptions options, StateFolder state,
+         absl::StatusOr<SecretFolder> secret_folder,
          std::shared_ptr<const Policy> policy, Host host,
          ProcessRunner* runner);
 
@@ -174,6 +195,11 @@ class Engine {
   void SweepSoon(absl::Duration delay);
   absl::Time RetentionTime() const;
   void Sweep();
+  absl::Status ForgetOldest();
+  using TotalsByRequester = std::map<std::string, BuildStore::Totals>;
+  // Whether it is forgotten, and out of the totals.
+  bool ForgetEnded(const storage::v1::BuildRecord& record,
+                   TotalsByRequester& totals);
 
   // --- Admission
   struct Request {
@@ -191,7 +217,8 @@ class Engine {
     std::shared_ptr<Build> live;
     std::shared_ptr<void> attachment;
   };
-  absl::StatusOr<Admission> Admit(const Request& request, const Caller& caller,
+  absl::StatusOr<Admission> Admit(absl::StatusOr<std::shared_ptr<Place>> place,
+                                  const Request& request, const Caller& caller,
                                   const IsGone& is_gone, bool attach);
   absl::StatusOr<std::optional<Admission>> Join(const Request& request,
                                                 const std::string& sha256,
@@ -209,8 +236,8 @@ class Engine {
   absl::StatusOr<std::shared_ptr<void>> CountDownload(
       const std::string& counted_as) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::shared_ptr<Build>> MakeBuild(
-      const std::string& id, storage::v1::BuildRecord record,
-      AdmittedSpec spec);
+      const std::string& id, storage::v1::BuildRecord record, AdmittedSpec spec,
+      const Place& place);
   // Where a build finds what it has by value; SECRETS_UNAVAILABLE where it
   // has something and there is no place for it.
   absl::StatusOr<std::string> SecretFolderOf(const v1::BuildSpec& spec,
@@ -219,13 +246,17 @@ class Engine {
   Journal::Options JournalOptions();
   // For another build.
   bool HasRoom();
-  // As many builds of his run and wait as one caller may have.
+  // As many builds of his run, wait and are being admitted as one caller may
+  // have.
   bool HasAllBuildsOf(const Caller& caller) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // --- Running
+  // The build has `place` from then on, which is null for those that were
+  // admitted by an earlier run.
   void Enqueue(const std::shared_ptr<Build>& build, int priority,
-               std::int64_t arrival);
+               std::int64_t arrival, const Place* place)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void StartNext();
   // Tells those who wait their positions: one of them now, all of them soon.
   void TellPosition(const std::shared_ptr<Build>& build);
@@ -300,10 +331,14 @@ class Engine {
   absl::Mutex mutex_;
   std::shared_ptr<const Policy> policy_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  // The builds that run had bounds_.drain_timeout.
+  bool drained_long_ ABSL_GUARDED_BY(mutex_) = false;
   bool hastened_ ABSL_GUARDED_BY(mutex_) = false;
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
   Bounds bounds_ ABSL_GUARDED_BY(mutex_);
   Scheduler scheduler_ ABSL_GUARDED_BY(mutex_);
+  // Of requests that have become no build yet.
+  absl::flat_hash_set<const Place*> places_ ABSL_GUARDED_BY(mutex_);
   // All that have not ended, and those whose end is not recorded yet.
   absl::flat_hash_map<std::string, std::shared_ptr<Build>> live_
       ABSL_GUARDED_BY(mutex_);
@@ -323,6 +358,9 @@ class Engine {
   // their turn.
   Executor work_;
   Executor starter_;
+  // The same of those that have secrets: making what hides them may take a
+  // second, and memory that no two take at the same time.
+  Executor secret_starter_;
   // Copies outputs, which may take long.
   Executor copies_;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +44,30 @@ v1::BuildFailure Failure(absl::string_view reason, absl::string_view message,
   return failure;
 }
 
+// The requester who has most of what there is too much of; nobody where there
+// is not.
+std::optional<std::string> WhoseToForget(
+    const std::map<std::string, BuildStore::Totals>& totals,
+    std::int64_t retain_builds, std::int64_t retain_bytes) {
+  const auto most_of = [&](std::int64_t BuildStore::Totals::*amount,
+                           std::int64_t limit) -> std::optional<std::string> {
+    std::int64_t sum = 0;
+    std::int64_t most = 0;
+    std::string whose;
+    for (const auto& [requester, has] : totals) {
+      sum += has.*amount;
+      if (has.*amount <= most) continue;
+      most = has.*amount;
+      whose = requester;
+    }
+    if (sum <= limit) return std::nullopt;
+    return whose;
+  };
+  const auto whose = most_of(&BuildStore::Totals::ended_builds, retain_builds);
+  return whose ? whose
+               : most_of(&BuildStore::Totals::ended_bytes, retain_bytes);
+}
+
 }  // namespace
 
 absl::Status Engine::OpenStore() {
@@ -76,6 +101,9 @@ absl::Status Engine::OpenStore() {
 }
 
 absl::Status Engine::Recover() {
+  for (const std::string& kept : state_.ClearLeftovers()) {
+    logger_->error("left over, and cannot be removed: {}", kept);
+  }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
                                     state_.FindBuilds());
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<std::string> names,
@@ -269,8 +297,8 @@ absl::Status Engine::EndNow(RecoveredBuild recovered, v1::Build::State state,
     CONTAINERBUILDER_FAILPOINT("interruption-synced");
     record.set_journal_bytes(recovered.journal->size_bytes());
   }
-  logger_->warn("{}: {} {}", build.name(), v1::Build::State_Name(state),
-                build.failure().reason());
+  logger_->warn("{}: {} for {}: {}", build.name(), v1::Build::State_Name(state),
+                build.requester(), build.failure().reason());
   return store_->Update(record);
 }
 
@@ -317,7 +345,7 @@ absl::Status Engine::Requeue(RecoveredBuild build) {
   Enqueue(
       Build::Create(*std::move(build.record), *std::move(spec),
                     std::move(build.journal), folder, SurroundingsOfBuilds()),
-      priority, arrival);
+      priority, arrival, /*place=*/nullptr);
   return absl::OkStatus();
 }
 
@@ -342,38 +370,64 @@ void Engine::Sweep() {
   // Where there is no room yet, the next sweep tries again.
   reserve_.Refill().IgnoreError();
   blobs_->Sweep();
-  absl::StatusOr<BuildStore::Totals> totals = store_->EndedTotals();
-  absl::StatusOr<std::vector<BuildRecord>> oldest =
-      store_->OldestEnded(limits::kMaxForgottenAtOnce);
-  if (!totals.ok() || !oldest.ok()) {
-    const absl::Status& error = totals.ok() ? oldest.status() : totals.status();
-    logger_->error("retention: {}", std::string(error.message()));
-    return;
+  const absl::Status swept = ForgetOldest();
+  if (!swept.ok()) {
+    logger_->error("retention: {}", std::string(swept.message()));
   }
-  const absl::Time now = RetentionTime();
+}
+
+absl::Status Engine::ForgetOldest() {
   const Bounds bounds = [this] {
     absl::MutexLock lock(&mutex_);
     return bounds_;
   }();
-  for (const BuildRecord& record : *oldest) {
-    const absl::Duration age =
-        now - FromTimestamp(record.build().finish_time());
-    if (age <= bounds.retain_age &&
-        totals->ended_builds <= bounds.retain_builds &&
-        totals->ended_bytes <= bounds.retain_bytes) {
-      return;
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(TotalsByRequester totals,
+                                    store_->EndedTotals());
+  const absl::Time now = RetentionTime();
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      const std::vector<BuildRecord> oldest,
+      store_->OldestEnded(std::nullopt, limits::kMaxForgottenAtOnce));
+  int left = limits::kMaxForgottenAtOnce;
+  for (const BuildRecord& record : oldest) {
+    if (now - FromTimestamp(record.build().finish_time()) <=
+        bounds.retain_age) {
+      break;
     }
-    const std::string& name = record.build().name();
-    if (FindLive(name) != nullptr) continue;  // its end is being recorded
-    if (const absl::Status gone = Forget(name); !gone.ok()) {
-      logger_->error("{}: cannot be forgotten: {}", name,
-                     std::string(gone.message()));
-      return;
-    }
-    --totals->ended_builds;
-    totals->ended_bytes -= record.journal_bytes();
-    logger_->info("{}: forgotten", name);
+    left -= ForgetEnded(record, totals) ? 1 : 0;
   }
+  // Beyond that nobody's builds are forgotten for those of somebody who has
+  // more.
+  const auto whose = [&] {
+    return WhoseToForget(totals, bounds.retain_builds, bounds.retain_bytes);
+  };
+  while (left > 0) {
+    const std::optional<std::string> requester = whose();
+    if (!requester) break;
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<BuildRecord> his,
+                                      store_->OldestEnded(requester, left));
+    const int before = left;
+    for (const BuildRecord& record : his) {
+      if (whose() != requester) break;
+      left -= ForgetEnded(record, totals) ? 1 : 0;
+    }
+    if (left == before) break;
+  }
+  return absl::OkStatus();
+}
+
+bool Engine::ForgetEnded(const BuildRecord& record, TotalsByRequester& totals) {
+  const std::string& name = record.build().name();
+  if (FindLive(name) != nullptr) return false;  // its end is being recorded
+  if (const absl::Status gone = Forget(name); !gone.ok()) {
+    logger_->error("{}: cannot be forgotten: {}", name,
+                   std::string(gone.message()));
+    return false;
+  }
+  BuildStore::Totals& his = totals[record.build().requester()];
+  --his.ended_builds;
+  his.ended_bytes -= record.journal_bytes();
+  logger_->info("{} of {}: forgotten", name, record.build().requester());
+  return true;
 }
 
 }  // namespace containerbuilder::service

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -12,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/errors.h"
+#include "base/limits.h"
 #include "base/status_macros.h"
 #include "build/command_line.h"
 
@@ -58,6 +60,25 @@ WrittenFlag Write(WrittenFlag flag, const v1::OptionValue& value,
       break;
   }
   return flag;
+}
+
+// The name of a flag, which may be long, stands before each of its values.
+absl::Status CheckSize(absl::Span<const WrittenFlag> flags) {
+  std::size_t total = 0;
+  for (const WrittenFlag& flag : flags) {
+    for (const std::string& value : flag.values) {
+      total += flag.name.size() + value.size() + 2 * sizeof(std::string);
+      if (total > limits::kMaxConstructedBytes) {
+        return errors::TooLarge(
+            flag.field,
+            absl::StrCat("the arguments take more than ",
+                         limits::kMaxConstructedBytes,
+                         " bytes, and no program takes so many; send fewer"),
+            "");
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -168,6 +189,7 @@ absl::StatusOr<std::vector<std::string>> ConstructArgs(
     absl::string_view field_prefix) {
   CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<WrittenFlag> flags,
                                     WriteFlags(options, rules, field_prefix));
+  CONTAINERBUILDER_RETURN_IF_ERROR(CheckSize(flags));
   return Arguments(flags, options.context_path());
 }
 

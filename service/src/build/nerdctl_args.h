@@ -60,7 +60,7 @@ std::vector<std::string> Arguments(absl::Span<const WrittenFlag> flags,
                                    absl::string_view context);
 
 // Both in one: argument for argument what BentoML's construct_build_args
-// answers.
+// answers; TOO_LARGE where that takes more than limits::kMaxConstructedBytes.
 absl::StatusOr<std::vector<std::string>> ConstructArgs(
     const v1::BuildOptions& options, const PathRules& rules,
     absl::string_view field_prefix);

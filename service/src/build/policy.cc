@@ -7,18 +7,22 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "base/utf8.h"
 #include "build/artifact_rules.h"
 #include "build/command_line.h"
 #include "build/environment_rules.h"
@@ -49,6 +53,20 @@ absl::Duration ReadDuration(const google::protobuf::Duration& duration,
 
 void SetDuration(google::protobuf::Duration& field, absl::Duration duration) {
   field.set_seconds(absl::ToInt64Seconds(duration));
+}
+
+// WriteFlags where the system takes so much. Looked at first: to resolve and
+// check a million values takes minutes.
+absl::StatusOr<std::vector<WrittenFlag>> WriteBounded(
+    const v1::BuildOptions& options, const PathRules& rules,
+    absl::Span<const std::string> environment, absl::string_view field) {
+  const PathRules as_sent = {rules.working_folder,
+                             [](const std::string&) { return false; }};
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<WrittenFlag> flags,
+                                    WriteFlags(options, as_sent, field));
+  CONTAINERBUILDER_RETURN_IF_ERROR(
+      CheckSpace(flags, options.context_path(), environment, field));
+  return WriteFlags(options, rules, field);
 }
 
 // Where in the staging folder a Dockerfile by value is.
@@ -87,6 +105,24 @@ void CheckTexts(const v1::BuildSpec& spec, absl::Span<const WrittenFlag> flags,
         flag.field,
         "the Dockerfile is there by value; leave out this or "
         "spec.dockerfile"));
+  }
+}
+
+// Secrets can be hidden where a log has text alone.
+void CheckProgress(const v1::BuildSpec& spec, const v1::BuildPolicy& policy,
+                   absl::Span<const WrittenFlag> flags,
+                   Violations& violations) {
+  if (spec.secrets().empty() || policy.keep_secrets_in_output()) return;
+  for (const WrittenFlag& flag : flags) {
+    if (flag.name != "progress" ||
+        !absl::c_linear_search(flag.values, "rawjson")) {
+      continue;
+    }
+    violations.Add(errors::OptionInvalid(
+        flag.field,
+        "rawjson has each write of a step in base64 of its own, where a secret "
+        "that is printed in parts cannot be found and hidden; with "
+        "spec.secrets use plain"));
   }
 }
 
@@ -175,6 +211,25 @@ absl::StatusOr<std::optional<std::string>> ReadBeneath(
   return text;
 }
 
+// The rule that a staged cache breaks. buildctl reads its files by name, and
+// what it cannot read it prints.
+absl::Status CheckNoLinks(const std::string& folder, absl::string_view field) {
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator();
+       entry.increment(error)) {
+    if (!entry->is_symlink(error) || error) continue;
+    return errors::PathNotAllowed(
+        field,
+        absl::StrCat("a cache is made of files and folders, and \"",
+                     Shortened(ToUtf8(entry->path().filename().string())),
+                     "\" is a link, which would be followed on the server"),
+        "");
+  }
+  return error ? errors::Internal(absl::StrCat(field, ": ", error.message()))
+               : absl::OkStatus();
+}
+
 // Where in an uploaded context the build's own context is.
 absl::StatusOr<std::string> ContextInUpload(const std::string& path,
                                             absl::string_view field) {
@@ -192,17 +247,18 @@ absl::StatusOr<std::string> ContextInUpload(const std::string& path,
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Policy>> Policy::Create(
-    const PolicyOptions& options, Host host, const std::string& state_folder) {
+    const PolicyOptions& options, Host host,
+    const std::vector<std::string>& closed_folders) {
   CONTAINERBUILDER_RETURN_IF_ERROR(ValidatePolicyOptions(options));
   return std::shared_ptr<const Policy>(
-      new Policy(options, std::move(host), state_folder));
+      new Policy(options, std::move(host), closed_folders));
 }
 
 Policy::Policy(const PolicyOptions& options, Host host,
-               const std::string& state_folder)
+               const std::vector<std::string>& closed_folders)
     : options_(options),
       host_(std::move(host)),
-      untrusted_(options, state_folder) {}
+      untrusted_(options, closed_folders) {}
 
 absl::StatusOr<AdmittedSpec> Policy::Admit(
     const v1::BuildSpec& spec, const v1::BuildPolicy& policy,
@@ -225,8 +281,10 @@ absl::StatusOr<AdmittedSpec> Policy::Admit(
   }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const std::vector<WrittenFlag> flags,
-      WriteFlags(spec.options(), path_rules, kOptionsField));
+      WriteBounded(spec.options(), path_rules, admitted.environment_,
+                   kOptionsField));
   CheckTexts(spec, flags, violations);
+  CheckProgress(spec, policy, flags, violations);
   if (!caller.trusted) {
     violations.Add(
         untrusted_.CheckDockerfile(spec.dockerfile(), "spec.dockerfile"));
@@ -285,14 +343,27 @@ absl::Status Policy::CheckStaged(const AdmittedSpec& spec,
   }
   if (caller.trusted) return absl::OkStatus();
   for (const StagedInput& input : spec.staging().inputs) {
+    if (input.kind == StagedInput::Kind::kCache) {
+      CONTAINERBUILDER_RETURN_IF_ERROR(
+          CheckNoLinks(absl::StrCat(folder, "/", input.name), input.field));
+    }
     if (input.kind != StagedInput::Kind::kDockerfile) continue;
     CONTAINERBUILDER_RETURN_IF_ERROR(
         CheckDockerfileAt(folder, input.name, input.field));
   }
   for (const ContextPart& part : spec.staging().context_parts) {
     if (part.kind != ContextPart::Kind::kDockerfile) continue;
+    const std::string context = absl::StrCat(folder, "/", kStagedContext);
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        CheckDockerfileAt(context, part.path, part.field));
+    // nerdctl compares the two, and reads both of them whole for that.
+    absl::string_view beside = part.path;
+    if (!absl::ConsumeSuffix(&beside, "Dockerfile") ||
+        (!beside.empty() && !absl::EndsWith(beside, "/"))) {
+      continue;
+    }
     CONTAINERBUILDER_RETURN_IF_ERROR(CheckDockerfileAt(
-        absl::StrCat(folder, "/", kStagedContext), part.path, part.field));
+        context, absl::StrCat(beside, "Containerfile"), part.field));
   }
   if (spec.dockerfile_folder_.empty()) return absl::OkStatus();
   // Those that nerdctl and BuildKit look for where none is named.
@@ -330,7 +401,8 @@ absl::Status Policy::CheckPart(const ContextPart& part,
   const absl::StatusOr<UniqueFd> opened =
       OpenBeneath(root.get(), part.path, O_PATH);
   struct stat info;
-  const bool is_folder = part.kind == ContextPart::Kind::kFolder;
+  const bool is_folder = part.kind == ContextPart::Kind::kFolder ||
+                         part.kind == ContextPart::Kind::kCache;
   if (!opened.ok() || fstat(opened->get(), &info) != 0 ||
       (is_folder ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode))) {
     return errors::OptionInvalid(
@@ -345,7 +417,8 @@ absl::Status Policy::CheckPart(const ContextPart& part,
                                          part.max_bytes, " bytes"),
                             "");
   }
-  return absl::OkStatus();
+  if (part.kind != ContextPart::Kind::kCache) return absl::OkStatus();
+  return CheckNoLinks(absl::StrCat(folder, "/", part.path), part.field);
 }
 
 PathRules Policy::PathRulesFor(const Caller& caller) const {
@@ -370,7 +443,7 @@ std::vector<std::string> Policy::Warnings(const v1::BuildOptions& options,
   constexpr std::size_t kMostWarnings = 100;
   Violations violations(kMostWarnings);
   const absl::StatusOr<std::vector<WrittenFlag>> flags =
-      WriteFlags(options, PathRulesFor(caller), kOptionsField);
+      WriteBounded(options, PathRulesFor(caller), {}, kOptionsField);
   if (flags.ok()) {
     Read(options, *flags, {}, kOptionsField, caller, nerdctl, {}, "",
          violations);
@@ -434,6 +507,14 @@ Policy::Reading Policy::Read(const v1::BuildOptions& options,
     if (violations.full()) return reading;
     const std::optional<bool> takes_value = TakesValue(flag.name, nerdctl);
     if (!takes_value) continue;  // its name was refused above
+    // Before the rules: those of a push are about all tags.
+    if (flag.name == "output" && (outputs += flag.values.size()) > 1) {
+      violations.Add(
+          errors::OptionInvalid(flag.field,
+                                "nerdctl takes one output and would use the "
+                                "last one; send one"));
+      continue;
+    }
     if (!caller.trusted) {
       absl::Status checked = untrusted_.Apply(flag, request, reading.staging);
       if (!checked.ok()) {
@@ -450,12 +531,6 @@ Policy::Reading Policy::Read(const v1::BuildOptions& options,
     if (uploaded) {
       violations.Add(
           RedirectToArtifacts(staging.folder, flag, reading.staging));
-    }
-    if (flag.name == "output" && (outputs += flag.values.size()) > 1) {
-      violations.Add(
-          errors::OptionInvalid(flag.field,
-                                "nerdctl takes one output and would use the "
-                                "last one; send one"));
     }
     reading.flags.push_back(std::move(flag));
   }

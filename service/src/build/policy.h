@@ -73,10 +73,11 @@ class AdmittedSpec {
 // were staged.
 class Policy {
  public:
-  // `state_folder` is the service's own, which no caller who is not trusted
+  // `closed_folders` are the service's own, which no caller who is not trusted
   // gets at, whatever the roots are. Errors name the setting.
   static absl::StatusOr<std::shared_ptr<const Policy>> Create(
-      const PolicyOptions& options, Host host, const std::string& state_folder);
+      const PolicyOptions& options, Host host,
+      const std::vector<std::string>& closed_folders);
 
   // The rules for everyone, and for a caller who is not trusted those about
   // options and paths. The fields that errors name are those of BuildRequest.
@@ -89,9 +90,9 @@ class Policy {
       const StagingPlace& staging, absl::string_view secret_folder = "") const;
 
   // The rules about what was staged in `folder`: that what options name of an
-  // uploaded context is there and is no link out of it, and, for a caller who
-  // is not trusted, what is in Dockerfiles. The bytes that are read are those
-  // that are used.
+  // uploaded context is there and is no link out of it, that no cache has
+  // links, and, for a caller who is not trusted, what is in Dockerfiles. The
+  // bytes that are read are those that are used.
   absl::Status CheckStaged(const AdmittedSpec& spec, const std::string& folder,
                            const Caller& caller) const;
 
@@ -112,7 +113,7 @@ class Policy {
 
  private:
   Policy(const PolicyOptions& options, Host host,
-         const std::string& state_folder);
+         const std::vector<std::string>& closed_folders);
 
   // Options as they are to run.
   struct Reading {

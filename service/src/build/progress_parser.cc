@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/strings/substitute.h"
+#include "base/limits.h"
 #include "base/timestamps.h"
 #include "base/utf8.h"
 
@@ -26,10 +27,6 @@ namespace {
 
 constexpr absl::string_view kDigestPrefix = "sha256:";
 constexpr std::size_t kDigestBytes = 7 + 64;
-
-// Longer than one name's worth of memory is of no use to anybody, and steps
-// are as many as the Dockerfile's author likes.
-constexpr std::size_t kMaxSteps = 10'000;
 
 // The digest that `text` begins with, or nothing.
 absl::string_view LeadingDigest(absl::string_view text) {
@@ -148,7 +145,7 @@ void ProgressParser::ReadPlainStep(absl::string_view line, absl::Time now,
 
   auto found = steps_.find(id);
   if (found == steps_.end()) {
-    if (steps_.size() >= kMaxSteps) return;
+    if (steps_.size() >= limits::kMaxProgressSteps) return;
     // The first line of a step is its name.
     v1::BuildStep& step = steps_[std::string(id)];
     step.set_id(std::string(id));
@@ -198,7 +195,7 @@ bool ProgressParser::ReadRawJson(absl::string_view line, absl::Time now,
     if (id.empty()) continue;
     auto found = steps_.find(id);
     if (found == steps_.end()) {
-      if (steps_.size() >= kMaxSteps) return true;
+      if (steps_.size() >= limits::kMaxProgressSteps) return true;
       found = steps_.emplace(id, v1::BuildStep()).first;
       found->second.set_id(id);
       *found->second.mutable_create_time() = ToTimestamp(now);

@@ -50,8 +50,11 @@ std::optional<std::string> ResolveLinks(const std::string& path) {
 
 }  // namespace
 
-Roots::Roots(const std::vector<std::string>& folders, const std::string& closed)
-    : closed_(closed.empty() ? "" : ResolveLinks(closed).value_or(closed)) {
+Roots::Roots(const std::vector<std::string>& folders,
+             const std::vector<std::string>& closed) {
+  for (const std::string& folder : closed) {
+    closed_.push_back(ResolveLinks(folder).value_or(folder));
+  }
   for (const std::string& folder : folders) {
     if (!absl::StartsWith(folder, "/")) continue;
     std::optional<std::string> resolved = ResolveLinks(folder);
@@ -104,7 +107,11 @@ std::optional<PlaceInRoot> Roots::FindNew(const std::string& path) const {
 }
 
 std::optional<PlaceInRoot> Roots::PlaceOf(const std::string& resolved) const {
-  if (!closed_.empty() && IsBeneath(resolved, closed_)) return std::nullopt;
+  if (absl::c_any_of(closed_, [&](const std::string& folder) {
+        return IsBeneath(resolved, folder);
+      })) {
+    return std::nullopt;
+  }
   for (const Root& root : roots_) {
     if (!IsBeneath(resolved, root.resolved)) continue;
     absl::string_view path =

@@ -20,8 +20,9 @@ struct PlaceInRoot {
 class Roots {
  public:
   // Those of `folders` that exist; the rest open nothing. Nothing in `closed`
-  // is ever under them: the service's own folder.
-  Roots(const std::vector<std::string>& folders, const std::string& closed);
+  // is ever under them: the service's own folders.
+  Roots(const std::vector<std::string>& folders,
+        const std::vector<std::string>& closed);
 
   // Whether `path`, absolute, is under a root by its text: as the operator
   // spells the root, or as that is with links resolved.
@@ -45,7 +46,7 @@ class Roots {
   std::optional<PlaceInRoot> PlaceOf(const std::string& resolved) const;
 
   std::vector<Root> roots_;
-  std::string closed_;
+  std::vector<std::string> closed_;
 };
 
 }  // namespace containerbuilder::service

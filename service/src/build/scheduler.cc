@@ -1,9 +1,13 @@
 #include "build/scheduler.h"
 
+#include <algorithm>
+
 namespace containerbuilder::service {
 
-bool Scheduler::full() const {
-  return running() >= max_running_ && queued() >= max_queued_;
+int Scheduler::free() const {
+  // Either may be over what was set since.
+  const int slots = std::max(0, max_running_ - running());
+  return std::max(0, slots + max_queued_ - queued());
 }
 
 void Scheduler::Add(const std::string& name, int priority,

@@ -28,8 +28,9 @@ class Scheduler {
     max_queued_ = max_queued;
   }
 
-  // Another build could neither start nor wait.
-  bool full() const;
+  // How many more builds could start or wait.
+  int free() const;
+  bool full() const { return free() == 0; }
 
   // Takes the build in, also where it is full: builds that were admitted once
   // come back after a restart. A greater priority goes first.

@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <cstddef>
+#include <utility>
 
 #include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_set.h"
@@ -154,14 +155,6 @@ absl::Status CheckSecrets(const v1::BuildSpec& spec) {
     }
     bytes += spec.secrets(i).value().size();
   }
-  if (bytes > limits::kMaxSecretBytesPerBuild) {
-    return errors::OptionInvalid(
-        "spec.secrets",
-        absl::StrCat("all values together have ", bytes,
-                     " bytes, and a build takes ",
-                     limits::kMaxSecretBytesPerBuild,
-                     "; send large ones as files of the context"));
-  }
   absl::flat_hash_set<std::string> hosts;
   for (int i = 0; i < spec.registry_auths_size(); ++i) {
     const std::string field = absl::StrCat("spec.registry_auths[", i, "]");
@@ -171,6 +164,16 @@ absl::Status CheckSecrets(const v1::BuildSpec& spec) {
           absl::StrCat(field, ".host"),
           "two credentials are for this registry; send one");
     }
+    bytes += spec.registry_auths(i).username().size() +
+             spec.registry_auths(i).password().size();
+  }
+  if (bytes > limits::kMaxSecretBytesPerBuild) {
+    return errors::OptionInvalid(
+        spec.secrets_size() > 0 ? "spec.secrets" : "spec.registry_auths",
+        absl::StrCat("all values and credentials together have ", bytes,
+                     " bytes, and a build takes ",
+                     limits::kMaxSecretBytesPerBuild,
+                     "; send large secrets as files of the context"));
   }
   return absl::OkStatus();
 }
@@ -214,16 +217,18 @@ std::vector<std::string> SecretEnvironment(const v1::BuildSpec& spec,
 }
 
 std::vector<std::string> RevealingTextsOf(const v1::BuildSpec& spec) {
-  std::vector<std::string> texts;
-  const auto add = [&texts](absl::string_view value) {
-    for (std::string& text : RevealingTexts(value)) {
-      texts.push_back(std::move(text));
-    }
-  };
-  for (const v1::Secret& secret : spec.secrets()) add(secret.value());
+  std::vector<absl::string_view> values;
+  for (const v1::Secret& secret : spec.secrets()) {
+    values.emplace_back(secret.value());
+  }
   for (const v1::RegistryAuth& auth : spec.registry_auths()) {
-    add(auth.password());
-    texts.push_back(UserAndPassword(auth));
+    values.emplace_back(auth.password());
+  }
+  std::vector<std::string> texts = RevealingTexts(std::move(values));
+  for (const v1::RegistryAuth& auth : spec.registry_auths()) {
+    for (std::string& piece : RevealingPieces(UserAndPassword(auth))) {
+      texts.push_back(std::move(piece));
+    }
   }
   return texts;
 }

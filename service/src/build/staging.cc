@@ -137,10 +137,11 @@ class InputStager {
     CONTAINERBUILDER_ASSIGN_OR_RETURN(const UniqueFd root,
                                       OpenFolder(input.place.root));
     const std::string target = absl::StrCat(folder_, "/", input.name);
-    if (input.kind == StagedInput::Kind::kFolder) {
+    if (input.kind == StagedInput::Kind::kFolder ||
+        input.kind == StagedInput::Kind::kCache) {
       CONTAINERBUILDER_ASSIGN_OR_RETURN(
-          const UniqueFd source,
-          OpenBeneath(root.get(), input.place.path, O_RDONLY | O_DIRECTORY));
+          const UniqueFd source, OpenWithoutLinks(root.get(), input.place.path,
+                                                  O_RDONLY | O_DIRECTORY));
       CONTAINERBUILDER_RETURN_IF_ERROR(MakeFolders(target));
       CONTAINERBUILDER_ASSIGN_OR_RETURN(const UniqueFd copy,
                                         OpenFolder(target));
@@ -169,7 +170,7 @@ class InputStager {
                          const std::string& name, std::int64_t max_bytes) {
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
         const UniqueFd source,
-        OpenBeneath(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+        OpenWithoutLinks(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
     struct stat info;
     if (max_bytes > 0 && fstat(source.get(), &info) == 0 &&
         info.st_size > max_bytes) {
@@ -194,14 +195,14 @@ absl::StatusOr<UniqueFd> MakeBeneath(const UniqueFd& root,
     absl::StrAppend(&made, made.empty() ? "" : "/", part);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
         const UniqueFd folder,
-        OpenBeneath(root.get(), above, O_RDONLY | O_DIRECTORY));
+        OpenWithoutLinks(root.get(), above, O_RDONLY | O_DIRECTORY));
     if (mkdirat(folder.get(), std::string(part).c_str(), 0777) != 0 &&
         errno != EEXIST) {
       return FileError(errno, made);
     }
   }
-  return OpenBeneath(root.get(), made.empty() ? "." : made,
-                     O_RDONLY | O_DIRECTORY);
+  return OpenWithoutLinks(root.get(), made.empty() ? "." : made,
+                          O_RDONLY | O_DIRECTORY);
 }
 
 absl::Status Deliver(const StagedOutput& output, const std::string& source_path,

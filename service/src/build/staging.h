@@ -20,11 +20,12 @@ namespace containerbuilder::service {
 inline constexpr absl::string_view kStagedContext = "context";
 
 // Something that a build reads, put into its staging folder before it is
-// admitted, and used from there. The first three are an untrusted caller's,
+// admitted, and used from there. The first four are an untrusted caller's,
 // copied from under a root.
 struct StagedInput {
   enum class Kind {
     kFolder,
+    kCache,  // a folder with no links in it
     kFile,
     kDockerfile,  // with the .dockerignore of its own, where there is one
     kText,        // what the request has by value
@@ -42,7 +43,7 @@ struct StagedInput {
 
 // Something of the uploaded context that options name: used where it is.
 struct ContextPart {
-  enum class Kind { kFolder, kFile, kDockerfile };
+  enum class Kind { kFolder, kCache, kFile, kDockerfile };
   Kind kind;
   std::string field;
   std::string path;  // beneath kStagedContext

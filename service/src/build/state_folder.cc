@@ -17,6 +17,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "base/failpoint.h"
+#include "base/remove_tree.h"
 #include "base/status_macros.h"
 #include "process/processes.h"
 
@@ -110,27 +111,6 @@ std::string BuildId(absl::string_view name) {
   return std::string(name);
 }
 
-std::error_code RemoveTree(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  fs::remove_all(path, error);
-  if (error != std::errc::permission_denied) return error;
-  fs::permissions(path, fs::perms::owner_all, fs::perm_options::add, error);
-  // Each folder is opened up before it is entered.
-  fs::recursive_directory_iterator entry(path, error);
-  for (; !error && entry != fs::recursive_directory_iterator();
-       entry.increment(error)) {
-    std::error_code ignored;
-    if (entry->symlink_status(ignored).type() != fs::file_type::directory) {
-      continue;
-    }
-    fs::permissions(entry->path(), fs::perms::owner_all, fs::perm_options::add,
-                    ignored);
-  }
-  fs::remove_all(path, error);
-  return error;
-}
-
 void ClearWork(const std::string& build_folder) {
   // What stays goes with the build's folder.
   RemoveTree(build_folder + "/tmp");
@@ -199,16 +179,27 @@ absl::Status StateFolder::DiscardBuild(absl::string_view id) const {
   return ToStatus(error, trash);
 }
 
-absl::StatusOr<std::vector<std::string>> StateFolder::FindBuilds() const {
-  std::error_code error;
+std::vector<std::string> StateFolder::ClearLeftovers() const {
+  std::vector<std::string> kept;
   for (const char* folder : {"/new", "/trash"}) {
+    std::error_code error;
     const std::string path = path_ + folder;
-    error = RemoveTree(path);
-    if (!error) std::filesystem::create_directory(path, error);
-    CONTAINERBUILDER_RETURN_IF_ERROR(ToStatus(error, path));
+    std::filesystem::directory_iterator entry(path, error);
+    for (; !error && entry != std::filesystem::directory_iterator();
+         entry.increment(error)) {
+      const std::string left = entry->path().string();
+      if (const std::error_code failed = RemoveTree(left)) {
+        kept.push_back(absl::StrCat(left, ": ", failed.message()));
+      }
+    }
+    if (error) kept.push_back(absl::StrCat(path, ": ", error.message()));
   }
+  return kept;
+}
 
+absl::StatusOr<std::vector<std::string>> StateFolder::FindBuilds() const {
   std::vector<std::string> ids;
+  std::error_code error;
   const std::string builds = path_ + "/builds";
   std::filesystem::directory_iterator entry(builds, error);
   for (; !error && entry != std::filesystem::directory_iterator();

@@ -2,7 +2,6 @@
 #define CONTAINERBUILDER_BUILD_STATE_FOLDER_H_
 
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,10 +15,6 @@ namespace containerbuilder::service {
 std::string BuildName(absl::string_view id);
 std::string BuildId(absl::string_view name);
 
-// Takes a folder away with all that is in it, also where a build left folders
-// that deny it to their owner.
-std::error_code RemoveTree(const std::string& path);
-
 // Where in a build's folder the copies are of what it reads and writes.
 inline constexpr absl::string_view kStagingFolder = "/staging";
 
@@ -29,7 +24,8 @@ void ClearWork(const std::string& build_folder);
 // The service's folder: `records.db`, and `builds/{id}/` with the journal of
 // each build and, until it ends, its TMPDIR and what was staged for it. What
 // has no whole folder yet is in `new/`, what is being removed in `trash/`:
-// neither outlives a start. One process alone has it. Thread-safe.
+// neither outlives a start. One process alone has it. Others keep there what is
+// their own, as SecretFolder where it is. Thread-safe.
 class StateFolder {
  public:
   // Makes it, mode 0700, where it is missing. ALREADY_EXISTS where another
@@ -56,8 +52,11 @@ class StateFolder {
   // be gone already, or not be published.
   absl::Status DiscardBuild(absl::string_view id) const;
 
-  // The ids of all builds that have a folder, sorted; frees what a crash in
-  // DiscardBuild, or before PublishBuild, left.
+  // Frees what a crash in DiscardBuild, or before PublishBuild, left. Answers
+  // what it could not, and why: a later start may.
+  std::vector<std::string> ClearLeftovers() const;
+
+  // The ids of all builds that have a folder, sorted.
   absl::StatusOr<std::vector<std::string>> FindBuilds() const;
 
  private:

@@ -216,14 +216,20 @@ absl::StatusOr<NerdctlInfo> Toolchain::Nerdctl() {
     };
     mutex_.Await(absl::Condition(&is_idle));
     if (identity == identity_ &&
-        (shared || (answer_.ok() && answer_->problem.empty()))) {
+        (shared || (answer_.ok() && answer_->problem.empty()) ||
+         host_.uptime() < believed_until_)) {
       return answer_;
     }
     asking_ = true;
   }
+  const absl::Duration begun = host_.uptime();
   absl::StatusOr<NerdctlInfo> answer = AskNerdctl(path);
+  const absl::Duration ended = host_.uptime();
   absl::MutexLock lock(&mutex_);
   asking_ = false;
+  believed_until_ = ended - begun < limits::kSlowAnswerFreshness
+                        ? ended
+                        : ended + limits::kSlowAnswerFreshness;
   identity_ = identity;
   answer_ = answer;
   return answer;

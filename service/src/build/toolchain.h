@@ -83,9 +83,10 @@ class Toolchain {
   std::string InstallHint() const;
 
   // Asks nerdctl once and again when the file changed (inode, size, mtime);
-  // what it could not tell is asked every time. Simultaneous callers share an
-  // answer. Blocks up to twice probe_timeout. Errors of FindNerdctl;
-  // NERDCTL_NOT_EXECUTABLE where it cannot be run or does not answer.
+  // what it could not tell is asked every time, but for
+  // limits::kSlowAnswerFreshness. Simultaneous callers share an answer. Blocks
+  // up to twice probe_timeout. Errors of FindNerdctl; NERDCTL_NOT_EXECUTABLE
+  // where it cannot be run or does not answer.
   absl::StatusOr<NerdctlInfo> Nerdctl();
 
   // What a short program prints to stdout. `argv[0]` is its absolute path.
@@ -116,6 +117,8 @@ class Toolchain {
   // What was answered last, and by which file.
   std::string identity_ ABSL_GUARDED_BY(mutex_);
   absl::StatusOr<NerdctlInfo> answer_ ABSL_GUARDED_BY(mutex_);
+  // By the host's uptime: until then it holds though it tells too little.
+  absl::Duration believed_until_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace containerbuilder::service

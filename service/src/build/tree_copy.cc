@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "base/build_id.h"
 #include "base/file_error.h"
@@ -41,13 +42,6 @@ absl::StatusOr<UniqueFd> OpenAt2(int folder, const std::string& path, int flags,
     if (errno != EAGAIN && errno != EINTR) break;
   }
   return FileError(errno, path);
-}
-
-// Something in a folder that is being read; no link is followed.
-absl::StatusOr<UniqueFd> OpenEntry(int folder, const std::string& name,
-                                   int flags) {
-  return OpenAt2(folder, name, flags,
-                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
 struct CloseFolder {
@@ -97,10 +91,15 @@ absl::StatusOr<UniqueFd> OpenBeneath(int folder, const std::string& path,
   return OpenAt2(folder, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
+absl::StatusOr<UniqueFd> OpenWithoutLinks(int folder, const std::string& path,
+                                          int flags) {
+  return OpenAt2(folder, path, flags,
+                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
 TreeCopier::TreeCopier(const Limits& limits, bool replace)
     : budget_(limits),
-      closed_device_(limits.closed_device),
-      closed_inode_(limits.closed_inode),
+      closed_(limits.closed),
       replace_(replace),
       // Its random part is enough; no time is told by it.
       new_name_(absl::StrCat(".", NewBuildId(absl::UnixEpoch()), ".new")) {}
@@ -156,9 +155,12 @@ absl::Status TreeCopier::CopyFolder(int from, int to) {
 
 absl::Status TreeCopier::CopyEntries(int from, int to, int depth) {
   struct stat info;
-  if (fstat(from, &info) != 0) return FileError(errno, "a folder");
-  if (info.st_dev == closed_device_ && info.st_ino == closed_inode_) {
-    return absl::InvalidArgumentError("the service's own folder is in it");
+  for (const int folder : {from, to}) {
+    if (fstat(folder, &info) != 0) return FileError(errno, "a folder");
+    if (absl::c_linear_search(closed_,
+                              std::make_pair(info.st_dev, info.st_ino))) {
+      return absl::InvalidArgumentError("the service's own folder is in it");
+    }
   }
   if (depth > limits::kMaxStagedDepth) {
     return absl::OutOfRangeError(absl::StrCat(
@@ -182,13 +184,15 @@ absl::Status TreeCopier::CopyEntry(int from, int to, const std::string& name,
   if (S_ISDIR(info.st_mode)) {
     CONTAINERBUILDER_RETURN_IF_ERROR(budget_.CountFile());
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
-        const UniqueFd source, OpenEntry(from, name, O_RDONLY | O_DIRECTORY));
+        const UniqueFd source,
+        OpenWithoutLinks(from, name, O_RDONLY | O_DIRECTORY));
     const bool is_new = mkdirat(to, name.c_str(), S_IRWXU) == 0;
     if (!is_new && !(replace_ && errno == EEXIST)) {
       return FileError(errno, name);
     }
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
-        const UniqueFd target, OpenEntry(to, name, O_RDONLY | O_DIRECTORY));
+        const UniqueFd target,
+        OpenWithoutLinks(to, name, O_RDONLY | O_DIRECTORY));
     CONTAINERBUILDER_RETURN_IF_ERROR(
         CopyEntries(source.get(), target.get(), depth + 1));
     // Whoever clears up must be able to.
@@ -198,7 +202,7 @@ absl::Status TreeCopier::CopyEntry(int from, int to, const std::string& name,
     // Not to wait for a FIFO that has taken its place.
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
         const UniqueFd source,
-        OpenEntry(from, name, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+        OpenWithoutLinks(from, name, O_RDONLY | O_NONBLOCK | O_NOCTTY));
     return CopyFile(source.get(), to, name);
   }
   return absl::InvalidArgumentError(

@@ -5,6 +5,8 @@
 #include <sys/types.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,6 +20,10 @@ namespace containerbuilder::service {
 // link and no `..` leads out of it, and none of /proc's links anywhere.
 absl::StatusOr<UniqueFd> OpenBeneath(int folder, const std::string& path,
                                      int flags);
+// The same where `path` has no link in it either: a place that was looked at
+// may have become one that leads elsewhere beneath `folder`.
+absl::StatusOr<UniqueFd> OpenWithoutLinks(int folder, const std::string& path,
+                                          int flags);
 
 // Copies files and folders between descriptors, and never by a name that
 // somebody may have changed. Contents, names, times and the nine bits of mode
@@ -30,9 +36,8 @@ absl::StatusOr<UniqueFd> OpenBeneath(int folder, const std::string& path,
 class TreeCopier {
  public:
   struct Limits : CopyLimits {
-    // A folder that is refused wherever it is met, by device and inode.
-    dev_t closed_device = 0;
-    ino_t closed_inode = 0;
+    // Folders that are neither read nor filled wherever they are met.
+    std::vector<std::pair<dev_t, ino_t>> closed = {};
   };
 
   // `replace`: the targets may have such names already; files and links are
@@ -55,8 +60,7 @@ class TreeCopier {
                           const std::string& name) const;
 
   CopyBudget budget_;
-  const dev_t closed_device_;
-  const ino_t closed_inode_;
+  const std::vector<std::pair<dev_t, ino_t>> closed_;
   const bool replace_;
   // What is made with `replace` has this name until it is whole.
   const std::string new_name_;

@@ -41,6 +41,14 @@ bool IsReservedLabel(absl::string_view key) {
   });
 }
 
+// Build arguments that BuildKit's Dockerfile frontend reads itself and that
+// concern this build alone. One that is not among them names an image, or the
+// caches that other builds use, or may do so in another version.
+constexpr absl::string_view kHarmlessBuildkitArgs[] = {
+    "BUILDKIT_CONTEXT_KEEP_GIT_DIR", "BUILDKIT_DOCKERFILE_CHECK",
+    "BUILDKIT_MULTI_PLATFORM",       "BUILDKIT_SANDBOX_HOSTNAME",
+    "BUILDKIT_SBOM_SCAN_CONTEXT",    "BUILDKIT_SBOM_SCAN_STAGE"};
+
 // The rules about one flag, by its name.
 class OptionRules {
  public:
@@ -68,10 +76,8 @@ class OptionRules {
     }
     const absl::string_view key = absl::string_view(value).substr(0, equals);
     if (HasControl(key)) return NoControl();
-    if (key != "BUILDKIT_SYNTAX") return absl::OkStatus();
-    const absl::string_view frontend =
-        absl::string_view(value).substr(equals + 1);
-    return rules_.CheckFrontend(frontend.substr(0, frontend.find(' ')), field_);
+    if (!absl::StartsWith(key, "BUILDKIT_")) return absl::OkStatus();
+    return BuildkitArg(key, value.substr(equals + 1));
   }
 
   absl::Status Label(std::string& value) {
@@ -255,7 +261,7 @@ class OptionRules {
     if (source == nullptr || source->empty()) {
       return Invalid("a local cache needs src=FOLDER");
     }
-    CONTAINERBUILDER_RETURN_IF_ERROR(Read(StagedInput::Kind::kFolder,
+    CONTAINERBUILDER_RETURN_IF_ERROR(Read(StagedInput::Kind::kCache,
                                           JoinPath(request_.context, *source),
                                           "cache", 0, *source));
     value = WriteAttributes(attributes);
@@ -374,6 +380,47 @@ class OptionRules {
   }
 
  private:
+  // A build argument that BuildKit's frontends, or nerdctl, read themselves:
+  // some are another option by another name.
+  absl::Status BuildkitArg(absl::string_view key, std::string value) {
+    if (key == "BUILDKIT_SYNTAX") {
+      return rules_.CheckFrontend(value.substr(0, value.find(' ')), field_);
+    }
+    if (key == "BUILDKIT_INLINE_CACHE") {
+      return OnlyWith("cache-to", "cache_to type=inline");
+    }
+    absl::string_view type = key;
+    if (absl::ConsumePrefix(&type, "BUILDKIT_ATTEST_")) {
+      CONTAINERBUILDER_RETURN_IF_ERROR(OnlyWith("attest", "attest"));
+      if (HasControl(value)) return NoControl();
+      const std::string lower = absl::AsciiStrToLower(type);
+      if (lower != "sbom" && lower != "provenance") {
+        return NotAllowed(
+            "untrusted callers may use the types sbom, provenance");
+      }
+      return value.empty() ? absl::OkStatus() : Shorthand(value);
+    }
+    if (absl::c_linear_search(kHarmlessBuildkitArgs, key)) {
+      return absl::OkStatus();
+    }
+    return NotAllowed(absl::StrCat(
+        "untrusted callers may not tell BuildKit \"", Shortened(key),
+        "\" by a build_arg; of those that begin with BUILDKIT_ they may send "
+        "BUILDKIT_SYNTAX, ",
+        absl::StrJoin(kHarmlessBuildkitArgs, ", ")));
+  }
+
+  // What is the same as `option` is allowed where that is.
+  absl::Status OnlyWith(absl::string_view flag,
+                        absl::string_view option) const {
+    if (rules_.Allows(flag)) return absl::OkStatus();
+    return NotAllowed(
+        absl::StrCat("this build_arg is the same as ", option,
+                     ", which untrusted callers may use only where the "
+                     "operator names it in --allowed_options"),
+        "--allowed_options");
+  }
+
   absl::Status NotAllowed(absl::string_view rule,
                           absl::string_view setting = "") const {
     return errors::OptionNotAllowed(field_, rule, setting);
@@ -504,6 +551,8 @@ class OptionRules {
     switch (kind) {
       case StagedInput::Kind::kFolder:
         return ContextPart::Kind::kFolder;
+      case StagedInput::Kind::kCache:
+        return ContextPart::Kind::kCache;
       case StagedInput::Kind::kDockerfile:
         return ContextPart::Kind::kDockerfile;
       default:

@@ -28,7 +28,7 @@ absl::flat_hash_set<std::string> FlagNames(
 }  // namespace
 
 UntrustedRules::UntrustedRules(const PolicyOptions& options,
-                               const std::string& closed)
+                               const std::vector<std::string>& closed)
     : options_(options),
       allowed_options_(FlagNames(options.allowed_options)),
       readable_(

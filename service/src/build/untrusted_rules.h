@@ -26,8 +26,9 @@ struct StagingPlace {
 class UntrustedRules {
  public:
   // `options` are valid; see ValidatePolicyOptions. `closed` is never opened
-  // to anybody: the service's own folder.
-  UntrustedRules(const PolicyOptions& options, const std::string& closed);
+  // to anybody: the service's own folders.
+  UntrustedRules(const PolicyOptions& options,
+                 const std::vector<std::string>& closed);
 
   const PolicyOptions& options() const { return options_; }
   const Roots& readable() const { return readable_; }

@@ -60,12 +60,6 @@ auto WithReserve(DiskReserve* reserve, Call call) {
   return call();
 }
 
-using Wakes = std::vector<std::function<void()>>;
-
-void CallAll(const Wakes& wakes) {
-  for (const std::function<void()>& wake : wakes) wake();
-}
-
 }  // namespace
 
 // What a look at all of a file finds.
@@ -430,7 +424,7 @@ absl::Status Journal::AppendSynced(v1::BuildEvent& event) {
 }
 
 absl::Status Journal::Add(v1::BuildEvent& event, bool sync) {
-  Wakes wakes;
+  std::vector<Wake> wakes;
   {
     absl::MutexLock writer(&writer_);
     CONTAINERBUILDER_RETURN_IF_ERROR(status());
@@ -445,7 +439,7 @@ absl::Status Journal::Add(v1::BuildEvent& event, bool sync) {
 }
 
 absl::Status Journal::Finish(v1::BuildEvent& event, const Amend& amend) {
-  Wakes wakes;
+  std::vector<Wake> wakes;
   absl::Status written;
   {
     absl::MutexLock writer(&writer_);
@@ -471,13 +465,13 @@ absl::Status Journal::Finish(v1::BuildEvent& event, const Amend& amend) {
 }
 
 void Journal::Close(const absl::Status& why) {
-  Wakes wakes;
+  std::vector<Wake> wakes;
   {
     absl::MutexLock writer(&writer_);
     absl::MutexLock lock(&mutex_);
     if (end_) return;
     end_ = why;
-    wakes.swap(wakes_);
+    wakes = TakeWakes();
   }
   CallAll(wakes);
 }
@@ -616,7 +610,8 @@ void Journal::PlanSync() {
   }
 }
 
-Wakes Journal::Publish(Entry entry, std::optional<Mark> mark) {
+std::vector<Journal::Wake> Journal::Publish(Entry entry,
+                                            std::optional<Mark> mark) {
   absl::MutexLock lock(&mutex_);
   if (mark) tail_ = *mark;
   last_sequence_ = entry.sequence;
@@ -631,7 +626,19 @@ Wakes Journal::Publish(Entry entry, std::optional<Mark> mark) {
     recent_.pop_front();
   }
   PlanSync();
+  return TakeWakes();
+}
+
+std::vector<Journal::Wake> Journal::TakeWakes() {
+  many_wakes_ = kFewWakes;
   return std::exchange(wakes_, {});
+}
+
+void Journal::CallAll(const std::vector<Wake>& wakes) {
+  for (const Wake& wake : wakes) {
+    const std::shared_ptr<void> owner = wake.owner.lock();
+    if (owner != nullptr) wake.wake();
+  }
 }
 
 absl::Status Journal::EndError() const {
@@ -762,12 +769,22 @@ Mark Journal::FindMark(std::int64_t sequence, std::int64_t marks,
   return kBeginning;
 }
 
-bool Journal::WakeOnce(const Cursor& cursor, std::function<void()> wake) {
+bool Journal::WakeOnce(const Cursor& cursor, std::weak_ptr<void> owner,
+                       std::function<void()> wake) {
   absl::MutexLock lock(&mutex_);
   if (cursor.at_end_ || cursor.sequence_ != last_sequence_ || end_) {
     return false;
   }
-  wakes_.push_back(std::move(wake));
+  // A build that prints nothing would keep those of all who have left. It costs
+  // little, as their number must double before.
+  if (wakes_.size() >= many_wakes_) {
+    wakes_.erase(
+        std::remove_if(wakes_.begin(), wakes_.end(),
+                       [](const Wake& old) { return old.owner.expired(); }),
+        wakes_.end());
+    many_wakes_ = std::max(kFewWakes, 2 * wakes_.size());
+  }
+  wakes_.push_back({std::move(owner), std::move(wake)});
   return true;
 }
 

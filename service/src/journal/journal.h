@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_JOURNAL_JOURNAL_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -169,10 +170,20 @@ class Journal : public std::enable_shared_from_this<Journal> {
 
   // Calls `wake` once, on a thread that appends or closes, when there is
   // something to read for this cursor, be it an error; false where there is
-  // already or will never be, and `wake` is dropped.
-  bool WakeOnce(const Cursor& cursor, std::function<void()> wake);
+  // already or will never be, and `wake` is dropped. So it is where its owner
+  // is gone; through the call the owner is kept.
+  bool WakeOnce(const Cursor& cursor, std::weak_ptr<void> owner,
+                std::function<void()> wake);
 
  private:
+  struct Wake {
+    std::weak_ptr<void> owner;
+    std::function<void()> wake;
+  };
+
+  // So many are not worth a look for those whose owners are gone.
+  static constexpr std::size_t kFewWakes = 16;
+
   struct Recent {
     Entry entry;
     std::int64_t end = 0;  // in the file
@@ -216,9 +227,10 @@ class Journal : public std::enable_shared_from_this<Journal> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
   // Lets readers see an event; `mark` is behind it where it is in the file.
   // Answers whom to wake.
-  std::vector<std::function<void()>> Publish(Entry entry,
-                                             std::optional<Mark> mark)
+  std::vector<Wake> Publish(Entry entry, std::optional<Mark> mark)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<Wake> TakeWakes() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static void CallAll(const std::vector<Wake>& wakes);
   // Takes no more events; `for_good`: not the last one either.
   void Fail(const absl::Status& error, bool for_good)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -272,7 +284,9 @@ class Journal : public std::enable_shared_from_this<Journal> {
   std::int64_t marks_ ABSL_GUARDED_BY(mutex_) = 0;  // places in use
   bool sync_posted_ ABSL_GUARDED_BY(mutex_) = false;
   Executor::Timer sync_timer_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::function<void()>> wakes_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Wake> wakes_ ABSL_GUARDED_BY(mutex_);
+  // How many wakes_ there are before those without an owner are dropped.
+  std::size_t many_wakes_ ABSL_GUARDED_BY(mutex_) = kFewWakes;
 };
 
 // What was found of a build after a restart.

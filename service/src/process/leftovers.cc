@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <utility>
 #include <vector>
@@ -10,7 +11,6 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "process/processes.h"
 
 namespace containerbuilder::service {
@@ -29,6 +29,9 @@ bool HasAnyMark(absl::string_view environment,
 // How often it is looked again where some process had no environment yet:
 // between two programs, in execve. Some have none for good.
 constexpr int kMaxUnsettledLooks = 3;
+
+// Which nobody sets.
+using Clock = std::chrono::steady_clock;
 
 bool Runs(const ProcessStat& stat) {
   return stat.state != 'Z' && stat.state != 'X';
@@ -60,10 +63,10 @@ class Sweep {
   }
 
   // Waits until all that was found is gone; false at the deadline.
-  bool Await(absl::Time deadline) {
+  bool Await(Clock::time_point deadline) {
     for (const FileDescriptor& pidfd : doomed_) {
       pollfd event = {.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-      const absl::Duration left = deadline - absl::Now();
+      const absl::Duration left = absl::FromChrono(deadline - Clock::now());
       if (left <= absl::ZeroDuration() ||
           poll(&event, 1,
                static_cast<int>(absl::ToInt64Milliseconds(left)) + 1) != 1) {
@@ -141,7 +144,8 @@ std::optional<ProcessId> IdentifyProcess(pid_t pid) {
 absl::Status EndLeftovers(absl::Span<const Leftover> leftovers,
                           absl::Duration timeout) {
   if (leftovers.empty()) return absl::OkStatus();
-  const absl::Time deadline = absl::Now() + timeout;
+  const Clock::time_point deadline =
+      Clock::now() + absl::ToChronoNanoseconds(timeout);
   Sweep sweep(leftovers);
   // Again until nothing is found: what was found may have started more before
   // it died.

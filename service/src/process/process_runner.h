@@ -85,7 +85,8 @@ struct CapturedOutput {
 // Runs a short program to its end, keeping at most
 // limits::kMaxProbeOutputBytes of each stream. Blocks: never call it on the
 // runner's own threads. DEADLINE_EXCEEDED after `timeout`, when the program
-// has been killed.
+// has been killed, or could not be within limits::kKillTimeout, by a clock that
+// nobody sets.
 absl::StatusOr<CapturedOutput> RunToEnd(ProcessRunner& runner,
                                         const Command& command,
                                         absl::Duration timeout);

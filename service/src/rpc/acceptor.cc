@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,8 +16,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -33,6 +37,18 @@ namespace {
 
 // How long to wait where not even the spare descriptor can be had back.
 constexpr int kNoDescriptorWaitMs = 100;
+
+// Of the time, one such part at most is for counting streams.
+constexpr int kStreamCountShare = 10;
+
+// What this thread, or this process, has worked: on a busy machine it is less
+// than the time.
+std::chrono::nanoseconds WorkOf(clockid_t clock) {
+  timespec time = {};
+  clock_gettime(clock, &time);
+  return std::chrono::seconds(time.tv_sec) +
+         std::chrono::nanoseconds(time.tv_nsec);
+}
 
 FileDescriptor OpenSpare() {
   return FileDescriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -121,10 +137,11 @@ void SetTcpOptions(const FileDescriptor& connection) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(
-    std::vector<Listener> listeners, Limits limits,
+    std::vector<Listener> listeners, Limits limits, CountStreams count_streams,
     std::shared_ptr<spdlog::logger> logger) {
-  auto acceptor = absl::WrapUnique(
-      new Acceptor(std::move(listeners), limits, std::move(logger)));
+  auto acceptor = absl::WrapUnique(new Acceptor(std::move(listeners), limits,
+                                                std::move(count_streams),
+                                                std::move(logger)));
   acceptor->epoll_ = FileDescriptor(epoll_create1(EPOLL_CLOEXEC));
   acceptor->stop_ = FileDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   acceptor->spare_ = OpenSpare();
@@ -143,15 +160,25 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(
 }
 
 Acceptor::Acceptor(std::vector<Listener> listeners, Limits limits,
+                   CountStreams count_streams,
                    std::shared_ptr<spdlog::logger> logger)
     : listeners_(std::move(listeners)),
+      count_streams_(std::move(count_streams)),
       logger_(std::move(logger)),
       limits_(limits),
+      hand_overs_(std::make_unique<Executor>(limits::kHandOverThreads)),
       next_id_(listeners_.size() + 1),
       refusals_(limits::kRefusalLogInterval),
       floods_(limits::kRefusalLogInterval) {}
 
 Acceptor::~Acceptor() {
+  std::unique_ptr<Executor> hand_overs;
+  {
+    absl::MutexLock lock(&mutex_);
+    hand_overs = std::move(hand_overs_);
+  }
+  // A flood may hold it until its connection is ended.
+  hand_overs.reset();
   if (!thread_.joinable()) return;
   eventfd_write(stop_.get(), 1);
   thread_.join();
@@ -245,6 +272,12 @@ void Acceptor::CheckFloods(absl::Time now) {
   for (auto& [id, connection] : connections_) {
     if (connection.peer.empty()) continue;
     const std::int64_t balance = Account(connection, now);
+    if (IsQuiet(connection)) {
+      HostOf(connection.host, now).allowance -= limits::kMaxUncalledBytes;
+      connection.quiet_from = connection.read;  // once
+      End(connection, now, "it sent what nothing can be made of");
+      continue;
+    }
     const auto ahead = ahead_of_host.find(connection.host);
     const bool floods =
         connection.allowance + AheadOf(connection) < 0 ||
@@ -253,12 +286,49 @@ void Acceptor::CheckFloods(absl::Time now) {
          HostOf(connection.host, now).allowance +
                  (ahead == ahead_of_host.end() ? 0 : ahead->second) <
              0);
-    if (floods) End(connection, now);
+    if (floods) End(connection, now, "it sent much and called nothing");
   }
+  CheckStreams(now);
+  CheckHandOver(now);
   absl::MutexLock lock(&mutex_);
   // What is left is of connections that have ended, or came just now.
   if (called_.size() > connections_.size() + limits::kMaxRestingHosts) {
     called_.clear();
+  }
+}
+
+void Acceptor::CheckStreams(absl::Time now) {
+  std::int64_t most = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    most = limits_.max_streams;
+  }
+  if (most == 0 || std::chrono::steady_clock::now() < streams_due_) return;
+  std::vector<const Connection*> counted;
+  std::vector<std::string> peers;
+  for (auto& [id, connection] : connections_) {
+    if (connection.peer.empty() ||
+        connection.received - connection.received_when_counted <
+            most * limits::kLeastBytesPerStream) {
+      continue;
+    }
+    connection.received_when_counted = connection.received;
+    counted.push_back(&connection);
+    peers.push_back(connection.peer);
+  }
+  if (peers.empty()) return;
+  const std::chrono::nanoseconds began = WorkOf(CLOCK_THREAD_CPUTIME_ID);
+  const std::vector<std::int64_t> streams = count_streams_(peers);
+  // With very many connections it is not to be all that is done here.
+  streams_due_ = std::chrono::steady_clock::now() +
+                 kStreamCountShare * (WorkOf(CLOCK_THREAD_CPUTIME_ID) - began);
+  for (std::size_t i = 0; i < counted.size(); ++i) {
+    // Some have ended, and their memory is about to be given back.
+    if (streams[i] <= 2 * most) continue;
+    // Or it would come again at once.
+    std::int64_t& allowance = HostOf(counted[i]->host, now).allowance;
+    allowance = std::min(allowance, -limits::kMaxUncalledHostBytes);
+    End(*counted[i], now, "it began too many streams");
   }
 }
 
@@ -277,9 +347,23 @@ std::int64_t Acceptor::Account(Connection& connection, absl::Time now) {
   const std::int64_t newly_sent = sent - connection.sent;
   const absl::Duration time = now - connection.at;
   const std::int64_t balance = called + newly_sent / 16 - newly_received;
-  connection.allowance =
-      Refilled(connection.allowance + balance, time,
-               limits::kIdleBytesPerSecond, limits::kMaxUncalledBytes);
+  if (called > 0 && !connection.has_called) {
+    connection.has_called = true;
+    connection.allowance +=
+        limits::kMaxUncalledHostBytes - limits::kMaxUncalledBytes;
+  }
+  connection.allowance = Refilled(
+      connection.allowance + balance, time, limits::kIdleBytesPerSecond,
+      connection.has_called ? limits::kMaxUncalledHostBytes
+                            : limits::kMaxUncalledBytes);
+  int unread = 0;
+  if (ioctl(connection.watched.get(), FIONREAD, &unread) == 0) {
+    connection.read = received - unread;
+  }
+  if (called > 0 || newly_sent > 0) {
+    connection.quiet_from = connection.read;
+    connection.quiet_since_work = WorkOf(CLOCK_PROCESS_CPUTIME_ID);
+  }
   connection.received = received;
   connection.sent = sent;
   connection.at = now;
@@ -287,6 +371,13 @@ std::int64_t Acceptor::Account(Connection& connection, absl::Time now) {
   host.allowance =
       std::min(host.allowance + balance, limits::kMaxUncalledHostBytes);
   return balance;
+}
+
+bool Acceptor::IsQuiet(const Connection& connection) {
+  return connection.read - connection.quiet_from >
+             limits::kMaxQuietBytes + AheadOf(connection) &&
+         WorkOf(CLOCK_PROCESS_CPUTIME_ID) - connection.quiet_since_work >
+             absl::ToChronoNanoseconds(limits::kMaxQuietWork);
 }
 
 std::int64_t Acceptor::AheadOf(const Connection& connection) {
@@ -306,15 +397,19 @@ std::int64_t Acceptor::TakeCalled(const std::string& peer) {
   return called;
 }
 
-void Acceptor::End(const Connection& connection, absl::Time now) {
-  // gRPC finds it ended, and so do we.
-  shutdown(connection.watched.get(), SHUT_RDWR);
+void Acceptor::End(const Connection& connection, absl::Time now,
+                   absl::string_view reason) {
+  // gRPC finds it reset, and so do we. After a mere shutdown it would still
+  // read what waits in the kernel, which may be megabytes.
+  const sockaddr nowhere = {.sa_family = AF_UNSPEC, .sa_data = {}};
+  if (connect(connection.watched.get(), &nowhere, sizeof(nowhere)) != 0) {
+    shutdown(connection.watched.get(), SHUT_RDWR);
+  }
   const auto left_out = floods_.Admit(now);
   if (!left_out || logger_ == nullptr) return;
   logger_->warn(
-      "ended the connection of {}: it sent much and called nothing ({} more "
-      "since the last such line)",
-      connection.peer, *left_out);
+      "ended the connection of {}: {} ({} more since the last such line)",
+      connection.peer, std::string(reason), *left_out);
 }
 
 void Acceptor::AcceptAll(const Listener& listener) {
@@ -356,7 +451,8 @@ bool Acceptor::AcceptOne(const Listener& listener) {
           .host = std::move(host),
           .peer = listener.is_unix ? "" : PeerOf(address),
           .at = absl::Now(),
-          .allowance = limits::kMaxUncalledBytes});
+          .allowance = limits::kMaxUncalledBytes,
+          .quiet_since_work = WorkOf(CLOCK_PROCESS_CPUTIME_ID)});
   return true;
 }
 
@@ -380,7 +476,7 @@ absl::string_view Acceptor::Refusal(const Listener& listener,
   if (from.connections >= limits_.max_connections_per_peer) {
     return "its address has --max_connections_per_peer";
   }
-  if (from.allowance < 0) return "its address sent much and called nothing";
+  if (from.allowance < 0) return "its address has flooded";
   return "";
 }
 
@@ -399,7 +495,35 @@ void Acceptor::HandOn(const Listener& listener, FileDescriptor descriptor,
     ++HostOf(connection.host, connection.at).connections;
   }
   connections_.emplace(id, std::move(connection));
-  listener.hand_over(std::move(descriptor));
+  absl::MutexLock lock(&mutex_);
+  if (hand_overs_ == nullptr) return;
+  hand_overs_->Post(
+      [this, id, &listener,
+       handed_over = std::make_shared<FileDescriptor>(std::move(descriptor))] {
+        SetHandedOver(id);
+        listener.hand_over(std::move(*handed_over));
+        SetHandedOver(std::nullopt);
+      });
+}
+
+void Acceptor::SetHandedOver(std::optional<std::uint64_t> id) {
+  absl::MutexLock lock(&mutex_);
+  handed_over_ = id;
+  handed_over_since_ = std::chrono::steady_clock::now();
+}
+
+void Acceptor::CheckHandOver(absl::Time now) {
+  std::optional<std::uint64_t> id;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (std::chrono::steady_clock::now() - handed_over_since_ >
+        absl::ToChronoNanoseconds(limits_.max_hand_over)) {
+      id = handed_over_;
+    }
+  }
+  const auto found = id ? connections_.find(*id) : connections_.end();
+  if (found == connections_.end() || found->second.peer.empty()) return;
+  End(found->second, now, "it kept others from being taken over");
 }
 
 bool Acceptor::ShedOne(const Listener& listener) {

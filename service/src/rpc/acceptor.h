@@ -1,10 +1,12 @@
 #ifndef CONTAINERBUILDER_RPC_ACCEPTOR_H_
 #define CONTAINERBUILDER_RPC_ACCEPTOR_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -16,6 +18,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "base/executor.h"
+#include "base/limits.h"
 #include "process/processes.h"
 #include "rpc/log_throttle.h"
 
@@ -42,8 +47,18 @@ class Acceptor {
     int max_connections = 0;
     // Of those, from one address; of IPv6, one network of 64 bits.
     int max_connections_per_peer = 0;
+    // Of one connection of TCP, before its peer knows of a limit, and until
+    // their memory is given back; 0: any number.
+    int max_streams = 0;
+    // A TCP connection that takes longer to hand over is ended.
+    absl::Duration max_hand_over = limits::kMaxHandOverTime;
   };
-  // Takes the connection's descriptor over.
+  // How many streams the connections of these peers (as gRPC names them) have.
+  // On the acceptor's thread.
+  using CountStreams = std::function<std::vector<std::int64_t>(
+      absl::Span<const std::string> peers)>;
+  // Takes the connection's descriptor over; on a thread of the acceptor's that
+  // does nothing else.
   using HandOver = std::function<void(FileDescriptor connection)>;
   struct Listener {
     int socket = -1;  // non-blocking; the caller's
@@ -53,7 +68,7 @@ class Acceptor {
 
   static absl::StatusOr<std::unique_ptr<Acceptor>> Start(
       std::vector<Listener> listeners, Limits limits,
-      std::shared_ptr<spdlog::logger> logger);
+      CountStreams count_streams, std::shared_ptr<spdlog::logger> logger);
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
   // Stops; connections that were handed on go on.
@@ -82,6 +97,14 @@ class Acceptor {
     std::int64_t received = 0;
     std::int64_t sent = 0;
     std::int64_t allowance = 0;
+    bool has_called = false;
+    // Of what was received, how much gRPC has read, and had read when anything
+    // was sent to it or called by it last; and the process' work until then.
+    std::int64_t read = 0;
+    std::int64_t quiet_from = 0;
+    std::chrono::nanoseconds quiet_since_work = {};
+    // What it had sent when its streams were counted last.
+    std::int64_t received_when_counted = 0;
   };
 
   // Where TCP connections come from.
@@ -101,7 +124,7 @@ class Acceptor {
   };
 
   Acceptor(std::vector<Listener> listeners, Limits limits,
-           std::shared_ptr<spdlog::logger> logger);
+           CountStreams count_streams, std::shared_ptr<spdlog::logger> logger);
 
   absl::Status Watch(int fd, std::uint32_t events, std::uint64_t id);
   void Run();
@@ -119,18 +142,27 @@ class Acceptor {
   void LogRefusal(absl::string_view reason);
   // Ends connections that flood.
   void CheckFloods(absl::Time now);
+  // Whether gRPC works on what it sends, and makes nothing of it.
+  bool IsQuiet(const Connection& connection);
   // Takes in what a connection has sent and called; the difference.
   std::int64_t Account(Connection& connection, absl::Time now);
   std::int64_t TakeCalled(const std::string& peer);
   // What the uploads of a connection may be ahead of their count.
   std::int64_t AheadOf(const Connection& connection);
-  void End(const Connection& connection, absl::Time now);
+  // Ends connections that have begun more streams than they may.
+  void CheckStreams(absl::Time now);
+  // Ends a connection that keeps the thread that hands them over.
+  void CheckHandOver(absl::Time now);
+  void SetHandedOver(std::optional<std::uint64_t> id);
+  void End(const Connection& connection, absl::Time now,
+           absl::string_view reason);
   Host& HostOf(const std::string& name, absl::Time now);
   // Hosts with no connections that have not flooded lately.
   void ForgetRestedHosts(absl::Time now);
   void Forget(std::uint64_t id);
 
   const std::vector<Listener> listeners_;
+  const CountStreams count_streams_;
   const std::shared_ptr<spdlog::logger> logger_;
   FileDescriptor epoll_;
   FileDescriptor stop_;
@@ -143,6 +175,13 @@ class Acceptor {
   absl::flat_hash_map<std::string, std::int64_t> called_
       ABSL_GUARDED_BY(mutex_);
 
+  // Null at the end, when connections are no longer handed on.
+  std::unique_ptr<Executor> hand_overs_ ABSL_GUARDED_BY(mutex_);
+  // The connection that is just handed over, and since when.
+  std::optional<std::uint64_t> handed_over_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point handed_over_since_
+      ABSL_GUARDED_BY(mutex_);
+
   // Peer -> uploads that are under way.
   absl::flat_hash_map<std::string, Uploads> uploads_ ABSL_GUARDED_BY(mutex_);
 
@@ -152,6 +191,8 @@ class Acceptor {
   absl::flat_hash_map<std::string, Host> hosts_;
   int tcp_connections_ = 0;
   absl::Time floods_checked_ = absl::InfinitePast();
+  // When streams are to be counted again.
+  std::chrono::steady_clock::time_point streams_due_;
   LogThrottle refusals_;
   LogThrottle floods_;
 

@@ -6,10 +6,11 @@
 
 namespace containerbuilder::service {
 
-CancelReactor* CancelReactor::Start(Begin begin,
+CancelReactor* CancelReactor::Start(Begin begin, Hold hold,
                                     v1::CancelBuildResponse* response,
                                     Executor* requests) {
-  std::shared_ptr<CancelReactor> reactor(new CancelReactor(response));
+  std::shared_ptr<CancelReactor> reactor(
+      new CancelReactor(std::move(hold), response));
   reactor->self_ = reactor;
   requests->Post([reactor, begin = std::move(begin)] {
     const absl::Status begun =
@@ -34,10 +35,15 @@ void CancelReactor::FinishOnce(absl::StatusOr<v1::Build> build) {
     if (finished_) return;
     finished_ = true;
   }
-  const grpc::Status status = ToGrpcStatus(build.status());
-  if (build.ok()) *response_->mutable_build() = *std::move(build);
+  absl::Status status = build.status();
+  if (build.ok()) {
+    *response_->mutable_build() = *std::move(build);
+    absl::StatusOr<std::shared_ptr<void>> held = hold_(*response_);
+    status = held.status();
+    if (held.ok()) held_ = *std::move(held);
+  }
   // OnDone may run before Finish returns: nothing after it.
-  Finish(status);
+  Finish(ToGrpcStatus(status));
 }
 
 }  // namespace containerbuilder::service

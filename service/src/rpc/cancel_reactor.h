@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -23,21 +24,29 @@ class CancelReactor final : public grpc::ServerUnaryReactor,
   // Begins to cancel the build, or says why not.
   using Begin = std::function<absl::Status(OnEnd)>;
 
+  // What keeps an answer's place in memory until the call ends, or an error
+  // where there is none.
+  using Hold = std::function<absl::StatusOr<std::shared_ptr<void>>(
+      const v1::CancelBuildResponse& answer)>;
+
   // `begin` runs on `requests`, which must outlive the call; `response` is
   // gRPC's.
-  static CancelReactor* Start(Begin begin, v1::CancelBuildResponse* response,
+  static CancelReactor* Start(Begin begin, Hold hold,
+                              v1::CancelBuildResponse* response,
                               Executor* requests);
 
   void OnCancel() override;
   void OnDone() override;
 
  private:
-  explicit CancelReactor(v1::CancelBuildResponse* response)
-      : response_(response) {}
+  CancelReactor(Hold hold, v1::CancelBuildResponse* response)
+      : hold_(std::move(hold)), response_(response) {}
 
   void FinishOnce(absl::StatusOr<v1::Build> build);
 
+  const Hold hold_;
   v1::CancelBuildResponse* const response_;
+  std::shared_ptr<void> held_;
   std::shared_ptr<CancelReactor> self_;
   absl::Mutex mutex_;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

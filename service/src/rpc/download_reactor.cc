@@ -78,12 +78,16 @@ void DownloadReactor::Send() {
 }
 
 void DownloadReactor::OnWriteDone(bool ok) {
-  if (!turn_.TakeBack()) return;  // it was ended for being idle
+  const bool is_back = turn_.TakeBack();
+  // OnDone comes behind this, and what was before the write before it, which
+  // ThreadSanitizer sees by the reference and by the turn alone.
+  const std::shared_ptr<DownloadReactor> reactor = shared_from_this();
+  if (!is_back) return;  // it was ended for being idle
   if (!ok) {
     FinishWith(absl::CancelledError());
     return;
   }
-  transfers_->Post([reactor = shared_from_this()] { reactor->Send(); });
+  transfers_->Post([reactor] { reactor->Send(); });
 }
 
 void DownloadReactor::OnCancel() {

@@ -20,6 +20,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/limits.h"
 #include "base/status_macros.h"
 
 namespace containerbuilder::service {
@@ -100,9 +101,6 @@ int PortOf(const FileDescriptor& fd) {
                    ? reinterpret_cast<const sockaddr_in6&>(bound).sin6_port
                    : reinterpret_cast<const sockaddr_in&>(bound).sin_port);
 }
-
-// The kernel cuts it to net.core.somaxconn.
-constexpr int kBacklog = 4096;
 
 }  // namespace
 
@@ -192,7 +190,7 @@ absl::Status BoundAddress::BindUnix(const std::string& path,
   socket_path_ = path;
   device_ = made.st_dev;
   inode_ = made.st_ino;
-  if (listen(fd.get(), kBacklog) != 0) {
+  if (listen(fd.get(), limits::kBacklog) != 0) {
     return absl::ErrnoToStatus(errno, setting);
   }
   sockets_.push_back(std::move(fd));
@@ -224,7 +222,7 @@ absl::Status BoundAddress::BindTcp(const ListenAddress& address) {
     }
     if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&local),
              host->ai_addrlen) != 0 ||
-        listen(fd.get(), kBacklog) != 0) {
+        listen(fd.get(), limits::kBacklog) != 0) {
       if (errno == EADDRNOTAVAIL) continue;
       return errno == EADDRINUSE ? InUse(address.setting)
                                  : absl::ErrnoToStatus(errno, address.setting);

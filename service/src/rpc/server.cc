@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
 #include "base/executor.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
@@ -29,27 +30,13 @@
 #include "rpc/authenticator.h"
 #include "rpc/container_builder_service.h"
 #include "rpc/listen_address.h"
+#include "rpc/open_streams.h"
 #include "rpc/rate_limiter.h"
 #include "rpc/tls_certificates.h"
 #include "spdlog/logger.h"
 
 namespace containerbuilder::service {
 namespace {
-
-// Requests may wait for the disk or for a probe of nerdctl; streams only read
-// what was just written.
-constexpr int kRequestThreads = 8;
-constexpr int kStreamThreads = 4;
-
-// Admissions of callers who are not trusted copy contexts: more at a time
-// would only share a disk.
-constexpr int kAdmissionThreads = 4;
-
-// Uploads and downloads: the disk is what they wait for.
-constexpr int kTransferThreads = 4;
-
-// What callers that do not read their last events get at shutdown.
-constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
 
 // Strangers are let in by TLS and by name, or because the operator says so.
 absl::Status CheckMayListen(const ServerOptions& options,
@@ -114,13 +101,14 @@ absl::Status CheckOptions(const ServerOptions& options) {
         "--max_connection_idle and --max_connection_age: at least 1s, or inf");
   }
   if (options.transfer_idle_timeout < absl::Milliseconds(100)) {
-    return wrong("transfer_idle_timeout: at least 100ms");
+    return wrong("--transfer_idle_timeout: at least 100ms");
   }
   return absl::OkStatus();
 }
 
 Acceptor::Limits ConnectionLimits(const ServerOptions& options) {
-  return {options.max_connections, options.max_connections_per_peer};
+  return {options.max_connections, options.max_connections_per_peer,
+          options.max_streams_per_connection};
 }
 
 void SetMilliseconds(grpc::ServerBuilder& builder, const char* argument,
@@ -146,11 +134,13 @@ void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& options) {
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                                options.max_streams_per_connection);
   }
+  grpc::ResourceQuota quota("container-builder");
+  quota.SetMaxThreads(limits::kReflectionThreads);
   if (options.max_rpc_memory_bytes > 0) {
-    builder.SetResourceQuota(
-        grpc::ResourceQuota("container-builder")
-            .Resize(static_cast<std::size_t>(options.max_rpc_memory_bytes)));
+    quota.Resize(static_cast<std::size_t>(options.max_rpc_memory_bytes));
   }
+  builder.SetResourceQuota(quota);
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   SetMilliseconds(builder, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                   limits::kHandshakeTimeout);
   SetMilliseconds(builder, GRPC_ARG_MAX_CONNECTION_IDLE_MS,
@@ -202,10 +192,12 @@ class Server::State {
       addresses_.push_back(bound.address());
       bound_.push_back(std::move(bound));
     }
-    requests_ = std::make_unique<Executor>(kRequestThreads);
-    admissions_ = std::make_unique<Executor>(kAdmissionThreads);
-    streams_ = std::make_unique<Executor>(kStreamThreads);
-    transfers_ = std::make_unique<Executor>(kTransferThreads);
+    requests_ = std::make_unique<Executor>(limits::kRequestThreads);
+    health_ = std::make_unique<Executor>(limits::kHealthThreads);
+    nerdctl_ = std::make_unique<Executor>(limits::kNerdctlThreads);
+    admissions_ = std::make_unique<Executor>(limits::kAdmissionThreads);
+    streams_ = std::make_unique<Executor>(limits::kStreamThreads);
+    transfers_ = std::make_unique<Executor>(limits::kTransferThreads);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(engine_, Engine::Create(options_));
     ContainerBuilderService::Options service_options;
     service_options.heartbeat_interval = options_.heartbeat_interval;
@@ -232,8 +224,13 @@ class Server::State {
     };
     service_ = std::make_unique<ContainerBuilderService>(
         std::move(service_options), engine_.get(), authenticator_.get(),
-        &rate_limiter_, requests_.get(), admissions_.get(), streams_.get(),
-        transfers_.get());
+        &rate_limiter_,
+        ContainerBuilderService::Executors{.requests = requests_.get(),
+                                           .health = health_.get(),
+                                           .nerdctl = nerdctl_.get(),
+                                           .admissions = admissions_.get(),
+                                           .streams = streams_.get(),
+                                           .transfers = transfers_.get()});
     CONTAINERBUILDER_RETURN_IF_ERROR(Serve(addresses));
     WatchHealth();
     WatchFiles();
@@ -250,9 +247,14 @@ class Server::State {
     }
     if (server_ != nullptr) server_->GetHealthCheckService()->Shutdown();
     if (engine_ != nullptr) engine_->Shutdown();
+    // Before gRPC's shutdown: it tells peers to go and then ends each
+    // connection with its last call, at once. A client that is just writing
+    // finds it closed and drops what it has not read, the end of its build.
+    if (service_ != nullptr) service_->AwaitWatches(limits::kShutdownTimeout);
     StopAccepting();
     if (server_ != nullptr) {
-      server_->Shutdown(absl::ToChronoTime(absl::Now() + kShutdownTimeout));
+      server_->Shutdown(
+          absl::ToChronoTime(absl::Now() + limits::kShutdownTimeout));
       server_->Wait();
     }
     bound_.clear();
@@ -318,9 +320,13 @@ class Server::State {
     }
     absl::MutexLock lock(&acceptor_mutex_);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
-        acceptor_,
-        Acceptor::Start(std::move(listeners), ConnectionLimits(options_),
-                        options_.logger));
+        acceptor_, Acceptor::Start(
+                       std::move(listeners), ConnectionLimits(options_),
+                       [streams = OpenStreams()](
+                           absl::Span<const std::string> peers) mutable {
+                         return streams.Count(peers);
+                       },
+                       options_.logger));
     return absl::OkStatus();
   }
 
@@ -352,7 +358,7 @@ class Server::State {
       }
     }
     health_timer_ = streams_->After(options_.health_interval, [this] {
-      requests_->Post([this] { WatchHealth(); });
+      health_->Post([this] { WatchHealth(); });
     });
   }
 
@@ -412,6 +418,8 @@ class Server::State {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Executor> streams_;
   std::unique_ptr<Executor> requests_;
+  std::unique_ptr<Executor> health_;
+  std::unique_ptr<Executor> nerdctl_;
   std::unique_ptr<Executor> admissions_;
   std::unique_ptr<Executor> transfers_;
   std::unique_ptr<ContainerBuilderService> service_;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/limits.h"
@@ -43,6 +44,13 @@ absl::Status Wrong(absl::string_view setting, const std::string& path,
       absl::StrCat(setting, "=", path, ": ", what));
 }
 
+// Wrong now, with the same bytes good at another time.
+absl::Status Untimely(absl::string_view setting, const std::string& path,
+                      absl::string_view what) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(setting, "=", path, ": ", what));
+}
+
 // OpenSSL asks on the terminal for the password of an encrypted key otherwise.
 int NoPassword(char* /*buffer*/, int /*size*/, int /*writing*/,
                void* /*unused*/) {
@@ -61,16 +69,19 @@ absl::Status CheckCertificates(absl::string_view setting,
     std::time_t at = absl::ToTimeT(now);
     if (first == nullptr) {
       if (X509_cmp_time(X509_get0_notAfter(next.get()), &at) <= 0) {
-        return Wrong(setting, path, "the certificate has expired");
+        return Untimely(setting, path, "the certificate has expired");
       }
       if (X509_cmp_time(X509_get0_notBefore(next.get()), &at) > 0) {
-        return Wrong(setting, path, "the certificate is not valid yet");
+        return Untimely(setting, path, "the certificate is not valid yet");
       }
       first = std::move(next);
     }
   }
+  // OpenSSL takes one that is cut off within its first line for text.
+  const std::size_t end = pem.find('\n', pem.rfind("-----END "));
   if (first == nullptr ||
-      ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+      ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE ||
+      (end != std::string::npos && absl::StrContains(pem.substr(end), "\n-"))) {
     return Wrong(setting, path,
                  "not certificates in PEM, or only half of them");
   }
@@ -188,8 +199,10 @@ absl::StatusOr<bool> TlsCertificates::Reload(absl::Time now) {
   CONTAINERBUILDER_ASSIGN_OR_RETURN(Pem pem, Read(files_));
   absl::MutexLock lock(&mutex_);
   if (pem == tried_) return false;
-  tried_ = pem;
-  CONTAINERBUILDER_RETURN_IF_ERROR(Check(files_, pem, now));
+  const absl::Status checked = Check(files_, pem, now);
+  // A clock that is wrong is set right, and then the same bytes will do.
+  if (!absl::IsFailedPrecondition(checked)) tried_ = pem;
+  CONTAINERBUILDER_RETURN_IF_ERROR(checked);
   current_ = std::move(pem);
   ++generation_;
   return true;

@@ -39,7 +39,8 @@ class TlsCertificates {
   // Takes over what the files hold now; whether that is anything new. Where it
   // does not fit together (as when one file is written and the other is not
   // yet) it is an error, which is told once for the same contents, and what
-  // there was stays.
+  // there was stays. A certificate that has expired or is not valid yet is an
+  // error each time, for it is looked at again: `now` may be wrong.
   absl::StatusOr<bool> Reload(absl::Time now);
 
   // Handshakes use what there is at their begin. TLS 1.2 at least. For one
@@ -55,7 +56,8 @@ class TlsCertificates {
 
   const Files files_;
   mutable absl::Mutex mutex_;
-  Pem tried_ ABSL_GUARDED_BY(mutex_);    // what was read last
+  // What was read last and told of for good, not for the time of day.
+  Pem tried_ ABSL_GUARDED_BY(mutex_);
   Pem current_ ABSL_GUARDED_BY(mutex_);  // what was good last
   std::uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
 };

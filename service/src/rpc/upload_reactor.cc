@@ -101,7 +101,7 @@ void UploadReactor::FinishWith(const absl::Status& status) {
   turn_.End();
   // Now: whoever is told of the end may go on with what came.
   upload_.reset();
-  if (listener_.on_end != nullptr) listener_.on_end();
+  if (listener_.on_end != nullptr) listener_.on_end(status);
   // OnDone may run before Finish returns: nothing after it.
   Finish(ToGrpcStatus(status));
 }

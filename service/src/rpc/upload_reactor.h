@@ -32,7 +32,7 @@ class UploadReactor final
   // Told of each piece that came, of how many bytes, and of the end.
   struct Listener {
     std::function<void(std::int64_t bytes)> on_piece;
-    std::function<void()> on_end;
+    std::function<void(const absl::Status& status)> on_end;
   };
 
   // `begin` and what it answers run on `transfers`, which must outlive the

@@ -43,13 +43,13 @@ grpc::ByteBuffer Response(const SharedBytes& event) {
 
 }  // namespace
 
-WatchReactor* WatchReactor::Start(Options options, Begin begin,
-                                  Executor* requests, Executor* streams,
+WatchReactor* WatchReactor::Start(Options options, Begin begin, Post post,
+                                  Executor* streams,
                                   std::function<absl::Time()> now) {
   std::shared_ptr<WatchReactor> reactor(
-      new WatchReactor(options, streams, std::move(now)));
+      new WatchReactor(std::move(options), streams, std::move(now)));
   reactor->self_ = reactor;
-  requests->Post([reactor, begin = std::move(begin)] { reactor->Open(begin); });
+  post([reactor, begin = std::move(begin)] { reactor->Open(begin); });
   return reactor.get();
 }
 
@@ -63,7 +63,7 @@ WatchReactor* WatchReactor::Fail(const absl::Status& status) {
 
 WatchReactor::WatchReactor(Options options, Executor* streams,
                            std::function<absl::Time()> now)
-    : options_(options), streams_(streams), now_(std::move(now)) {}
+    : options_(std::move(options)), streams_(streams), now_(std::move(now)) {}
 
 void WatchReactor::Open(const Begin& begin) {
   bool cancelled = false;
@@ -71,7 +71,7 @@ void WatchReactor::Open(const Begin& begin) {
     absl::MutexLock lock(&mutex_);
     cancelled = cancelled_;
   }
-  if (cancelled) {
+  if (cancelled && !options_.begin_anyway) {
     FinishWith(absl::CancelledError());
     return;
   }
@@ -147,9 +147,7 @@ bool WatchReactor::Wait() {
     return true;
   }
   const bool waits =
-      watch_.journal->WakeOnce(cursor, [weak = weak_from_this()] {
-        if (auto reactor = weak.lock()) reactor->OnWake();
-      });
+      watch_.journal->WakeOnce(cursor, weak_from_this(), [this] { OnWake(); });
   if (waits) return true;
   absl::MutexLock lock(&mutex_);
   wake_set_ = false;
@@ -191,6 +189,9 @@ void WatchReactor::OnWriteDone(bool /*ok*/) {
 }
 
 void WatchReactor::OnCancel() {
+  // OnDone comes behind this, which ThreadSanitizer sees by the reference
+  // alone.
+  const std::shared_ptr<WatchReactor> reactor = shared_from_this();
   bool waiting = false;
   {
     absl::MutexLock lock(&mutex_);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -37,14 +38,20 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     absl::Duration heartbeat_interval;
     // End after the events that there are at the beginning.
     bool no_follow = false;
+    // Begin where the call has gone meanwhile, too.
+    bool begin_anyway = false;
+    // Let go when gRPC is done with the call.
+    std::shared_ptr<void> open = nullptr;
   };
   // Admits a build or finds it.
   using Begin = std::function<absl::StatusOr<BuildWatch>()>;
+  // Has work done on some executor.
+  using Post = absl::FunctionRef<void(std::function<void()> work)>;
 
-  // The answer is for gRPC, which tells it when it is done. `begin` runs on
-  // `requests`, the rest on `streams`, so that a slow admission delays nobody's
-  // events; both must outlive the call.
-  static WatchReactor* Start(Options options, Begin begin, Executor* requests,
+  // The answer is for gRPC, which tells it when it is done. `begin` is posted
+  // by `post`, the rest runs on `streams`, so that a slow admission delays
+  // nobody's events; both executors must outlive the call.
+  static WatchReactor* Start(Options options, Begin begin, Post post,
                              Executor* streams,
                              std::function<absl::Time()> now);
   // Ends the call at once with an error.

@@ -17,11 +17,19 @@ std::uint64_t BranchKey(PatternSet::Node node, unsigned char byte) {
 }  // namespace
 
 PatternSet::PatternSet(const std::vector<std::string>& patterns) {
-  for (const std::string& pattern : patterns) Add(pattern);
-  LinkSuffixes();
+  std::size_t most = 1;
+  for (const std::string& pattern : patterns) most += pattern.size();
+  // Growing would take as much again.
+  labels_.reserve(most);
+  depths_.reserve(most);
+  matches_.reserve(most);
+  std::vector<Node> parents = {0};
+  parents.reserve(most);
+  for (const std::string& pattern : patterns) Add(pattern, parents);
+  LinkSuffixes(parents);
 }
 
-void PatternSet::Add(const std::string& pattern) {
+void PatternSet::Add(const std::string& pattern, std::vector<Node>& parents) {
   Node node = 0;
   for (const char c : pattern) {
     const auto byte = static_cast<unsigned char>(c);
@@ -37,7 +45,8 @@ void PatternSet::Add(const std::string& pattern) {
       labels_.push_back(byte);
       depths_.push_back(depths_[node] + 1);
       matches_.push_back(0);
-      parents_.push_back(node);
+      parents.push_back(node);
+      follows_parent_.push_back(node != 0 && child == node + 1);
       has_branch_.push_back(false);
     }
     node = child;
@@ -45,16 +54,21 @@ void PatternSet::Add(const std::string& pattern) {
   matches_[node] = depths_[node];
 }
 
-void PatternSet::LinkSuffixes() {
+void PatternSet::LinkSuffixes(const std::vector<Node>& parents) {
   suffixes_.assign(labels_.size(), 0);
-  // A suffix is shorter than what it ends, and so is linked before it.
+  // A suffix is shorter than what it ends, and so is linked before it. Sorted
+  // by counting: first how many nodes are less deep, then each to its place.
+  const std::size_t deepest = *std::max_element(depths_.begin(), depths_.end());
+  std::vector<std::size_t> places(deepest + 2);
+  for (const std::uint32_t depth : depths_) ++places[depth + 1];
+  std::partial_sum(places.begin(), places.end(), places.begin());
   std::vector<Node> by_depth(labels_.size());
-  std::iota(by_depth.begin(), by_depth.end(), 0);
-  std::stable_sort(by_depth.begin(), by_depth.end(),
-                   [this](Node a, Node b) { return depths_[a] < depths_[b]; });
+  for (Node node = 0; node < labels_.size(); ++node) {
+    by_depth[places[depths_[node]]++] = node;
+  }
   for (const Node node : by_depth) {
     if (depths_[node] < 2) continue;
-    suffixes_[node] = Next(suffixes_[parents_[node]], labels_[node]);
+    suffixes_[node] = Next(suffixes_[parents[node]], labels_[node]);
     matches_[node] = std::max(matches_[node], matches_[suffixes_[node]]);
   }
 }
@@ -62,8 +76,7 @@ void PatternSet::LinkSuffixes() {
 PatternSet::Node PatternSet::Child(Node node, unsigned char byte) const {
   if (node == 0) return first_[byte];
   const Node next = node + 1;
-  if (next < labels_.size() && parents_[next] == node &&
-      labels_[next] == byte) {
+  if (next < labels_.size() && follows_parent_[next] && labels_[next] == byte) {
     return next;
   }
   if (!has_branch_[node]) return 0;
@@ -83,7 +96,7 @@ std::size_t PatternSet::OpenLength(Node node) const {
   while (node != 0) {
     const Node next = node + 1;
     const bool has_child =
-        has_branch_[node] || (next < labels_.size() && parents_[next] == node);
+        has_branch_[node] || (next < labels_.size() && follows_parent_[next]);
     if (has_child) break;
     node = suffixes_[node];
   }

@@ -15,9 +15,9 @@ namespace containerbuilder::service {
 
 // Byte strings that are to be found in streams, all in one pass: the automaton
 // of Aho and Corasick. A secret may have half a mebibyte, and so may the
-// pattern; a byte of a pattern takes about 14 bytes of memory, because a chain
-// of nodes with one child each is stored without links. Does not change once
-// made: any number of streams, on any threads, may use it.
+// pattern; a node takes about 14 bytes of memory, and 9 more while the set is
+// made, because a chain of nodes with one child each is stored without links.
+// Does not change once made: any number of streams, on any threads, may use it.
 class PatternSet {
  public:
   // How far a stream has come: the longest of its suffixes that begins a
@@ -27,7 +27,9 @@ class PatternSet {
   // Empty patterns are left out.
   explicit PatternSet(const std::vector<std::string>& patterns);
 
-  bool empty() const { return labels_.size() == 1; }
+  // Nodes: one for each byte of the patterns, but for beginnings that they
+  // share, and one more.
+  std::size_t size() const { return labels_.size(); }
 
   // The node after one more byte.
   Node Next(Node node, unsigned char byte) const;
@@ -39,8 +41,9 @@ class PatternSet {
   std::size_t OpenLength(Node node) const;
 
  private:
-  void Add(const std::string& pattern);
-  void LinkSuffixes();
+  // `parents` are those of the nodes.
+  void Add(const std::string& pattern, std::vector<Node>& parents);
+  void LinkSuffixes(const std::vector<Node>& parents);
   // 0: there is none.
   Node Child(Node node, unsigned char byte) const;
 
@@ -50,7 +53,7 @@ class PatternSet {
   std::vector<std::uint32_t> depths_ = {0};
   std::vector<std::uint32_t> matches_ = {0};
   std::vector<Node> suffixes_ = {0};
-  std::vector<Node> parents_ = {0};
+  std::vector<bool> follows_parent_ = {false};  // is right behind it
   std::vector<bool> has_branch_ = {false};
   std::array<Node, 256> first_ = {};
   absl::flat_hash_map<std::uint64_t, Node> branches_;

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 
 #include "absl/cleanup/cleanup.h"
@@ -15,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/canonical_hash.h"
+#include "base/file_error.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 
@@ -27,17 +30,19 @@ bool IsInMemory(const std::string& folder) {
          (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
 }
 
-// A folder that is ours alone: in a parent that others may write to, they may
-// have made one of that name.
+// In a parent that others may write to, they may have made one of that name.
+bool IsPrivate(const struct stat& info) {
+  return S_ISDIR(info.st_mode) && info.st_uid == geteuid() &&
+         (info.st_mode & 0077) == 0;
+}
+
+// A folder that is ours alone.
 absl::Status MakePrivate(const std::string& folder) {
   if (mkdir(folder.c_str(), 0700) == 0) return absl::OkStatus();
-  if (errno != EEXIST) return absl::ErrnoToStatus(errno, folder);
+  if (errno != EEXIST) return FileError(errno, folder);
   struct stat info = {};
-  if (lstat(folder.c_str(), &info) != 0) {
-    return absl::ErrnoToStatus(errno, folder);
-  }
-  if (!S_ISDIR(info.st_mode) || info.st_uid != geteuid() ||
-      (info.st_mode & 0077) != 0) {
+  if (lstat(folder.c_str(), &info) != 0) return FileError(errno, folder);
+  if (!IsPrivate(info)) {
     return absl::FailedPreconditionError(
         absl::StrCat(folder,
                      " is there, and is not a folder of this user's "
@@ -50,16 +55,52 @@ absl::Status WriteFile(const std::string& path, absl::string_view content) {
   const UniqueFd file(open(path.c_str(),
                            O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
                            0600));
-  if (!file.valid()) return absl::ErrnoToStatus(errno, path);
+  if (!file.valid()) return FileError(errno, path);
   while (!content.empty()) {
     const ssize_t written = write(file.get(), content.data(), content.size());
     if (written < 0) {
       if (errno == EINTR) continue;
-      return absl::ErrnoToStatus(errno, path);
+      return FileError(errno, path);
     }
     content.remove_prefix(static_cast<std::size_t>(written));
   }
   return absl::OkStatus();
+}
+
+// Takes away what an earlier run left in a folder of its own, and the folder
+// where that may be.
+absl::Status Sweep(const std::string& folder) {
+  struct stat info = {};
+  if (lstat(folder.c_str(), &info) != 0 || !IsPrivate(info)) {
+    return absl::OkStatus();
+  }
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error);
+       !error && entry != std::filesystem::directory_iterator();
+       entry.increment(error)) {
+    std::filesystem::remove_all(entry->path(), error);
+    if (error) break;
+  }
+  if (error) return absl::ErrnoToStatus(error.value(), folder);
+  rmdir(folder.c_str());
+  return absl::OkStatus();
+}
+
+std::string ReadNote(const std::string& note) {
+  std::string folder;
+  std::ifstream file(note);
+  std::getline(file, folder, '\0');
+  return folder;
+}
+
+// Needs no sync: with the machine the memory goes.
+absl::Status WriteNote(const std::string& note, const std::string& folder) {
+  if (ReadNote(note) == folder) return absl::OkStatus();
+  const std::string made = note + ".new";
+  unlink(made.c_str());
+  CONTAINERBUILDER_RETURN_IF_ERROR(WriteFile(made, folder));
+  if (rename(made.c_str(), note.c_str()) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, note);
 }
 
 }  // namespace
@@ -71,6 +112,13 @@ absl::StatusOr<SecretFolder> SecretFolder::Take(
   if (error) return absl::ErrnoToStatus(error.value(), state_dir);
   const std::string name = absl::StrCat(
       "container-builder-", absl::BytesToHexString(Sha256(state).substr(0, 8)));
+  // By its name alone: a state folder that was copied has another's note.
+  const std::string note = state + "/secret_folder";
+  const std::filesystem::path last = ReadNote(note);
+  if (last.filename() == name) CONTAINERBUILDER_RETURN_IF_ERROR(Sweep(last));
+  for (const std::string& parent : parents) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(Sweep(absl::StrCat(parent, "/", name)));
+  }
   std::vector<std::string> refusals;
   for (const std::string& parent : parents) {
     if (!IsInMemory(parent)) {
@@ -83,11 +131,7 @@ absl::StatusOr<SecretFolder> SecretFolder::Take(
       refusals.emplace_back(made.message());
       continue;
     }
-    for (const auto& left :
-         std::filesystem::directory_iterator(folder.path_, error)) {
-      std::filesystem::remove_all(left.path(), error);
-      if (error) return absl::ErrnoToStatus(error.value(), folder.path_);
-    }
+    CONTAINERBUILDER_RETURN_IF_ERROR(WriteNote(note, folder.path_));
     return folder;
   }
   return absl::FailedPreconditionError(absl::StrJoin(refusals, "; "));

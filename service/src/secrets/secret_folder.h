@@ -17,16 +17,18 @@ struct SecretFile {
 };
 
 // Where secrets are while builds run: files of mode 0600 in a folder of mode
-// 0700 that is in memory, one of each service. What a crash left there is gone
-// when the next start has taken it. Thread-safe.
+// 0700 that is in memory, one of each service. What a crash left is gone when
+// the next start has taken a folder, be it another one. Thread-safe.
 class SecretFolder {
  public:
   // Takes the folder of the service whose state is in `state_dir`, the caller
   // having that for itself. It is made in the first of `parents` that is in
   // memory (tmpfs, ramfs) and lets us; FAILED_PRECONDITION where none does.
+  // Where it was is noted in `state_dir`, so that an earlier one is found.
   static absl::StatusOr<SecretFolder> Take(
       const std::vector<std::string>& parents, const std::string& state_dir);
 
+  const std::string& path() const { return path_; }
   // Where a build's files are, or would be.
   std::string build_path(absl::string_view id) const;
 

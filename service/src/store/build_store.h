@@ -106,11 +106,13 @@ class BuildStore {
     std::int64_t ended_builds = 0;
     std::int64_t ended_bytes = 0;  // of their journals and artifacts
   };
-  virtual absl::StatusOr<Totals> EndedTotals() = 0;
+  // By requester; none who has none.
+  virtual absl::StatusOr<std::map<std::string, Totals>> EndedTotals() = 0;
 
-  // At most `limit` of those that have ended, by finish_time, oldest first.
+  // At most `limit` of those that have ended, of this requester's or of all, by
+  // finish_time, oldest first.
   virtual absl::StatusOr<std::vector<storage::v1::BuildRecord>> OldestEnded(
-      int limit) = 0;
+      const std::optional<std::string>& requester, int limit) = 0;
 };
 
 }  // namespace containerbuilder::service

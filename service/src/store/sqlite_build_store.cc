@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -693,25 +694,35 @@ absl::StatusOr<std::vector<std::string>> SqliteBuildStore::Names() {
   });
 }
 
-absl::StatusOr<BuildStore::Totals> SqliteBuildStore::EndedTotals() {
-  return reader_->Use([](SQLite::Database& database) -> absl::StatusOr<Totals> {
-    SQLite::Statement statement(
-        database,
-        "SELECT COUNT(*), COALESCE(SUM(journal_bytes), 0) FROM builds "
-        "WHERE ended = 1");
-    statement.executeStep();
-    return Totals{.ended_builds = statement.getColumn(0).getInt64(),
-                  .ended_bytes = statement.getColumn(1).getInt64()};
-  });
+absl::StatusOr<std::map<std::string, BuildStore::Totals>>
+SqliteBuildStore::EndedTotals() {
+  using TotalsByRequester = std::map<std::string, Totals>;
+  return reader_->Use(
+      [](SQLite::Database& database) -> absl::StatusOr<TotalsByRequester> {
+        SQLite::Statement statement(
+            database,
+            "SELECT requester, COUNT(*), SUM(journal_bytes) FROM builds "
+            "WHERE ended = 1 GROUP BY requester");
+        TotalsByRequester totals;
+        while (statement.executeStep()) {
+          totals[statement.getColumn(0).getString()] = {
+              .ended_builds = statement.getColumn(1).getInt64(),
+              .ended_bytes = statement.getColumn(2).getInt64()};
+        }
+        return totals;
+      });
 }
 
 absl::StatusOr<std::vector<BuildRecord>> SqliteBuildStore::OldestEnded(
-    int limit) {
+    const std::optional<std::string>& requester, int limit) {
   return reader_->Use([&](SQLite::Database& database) {
     SQLite::Statement statement(
         database,
-        SelectRecords("WHERE b.ended = 1 ORDER BY b.finish_time LIMIT ?"));
+        SelectRecords(absl::StrCat("WHERE b.ended = 1 ",
+                                   requester ? "AND b.requester = ?2 " : "",
+                                   "ORDER BY b.finish_time LIMIT ?1")));
     statement.bind(1, limit);
+    if (requester) statement.bind(2, *requester);
     return ReadRecords(statement, path_);
   });
 }

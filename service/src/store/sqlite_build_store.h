@@ -2,6 +2,7 @@
 #define CONTAINERBUILDER_STORE_SQLITE_BUILD_STORE_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,9 +61,9 @@ class SqliteBuildStore final : public BuildStore {
   absl::StatusOr<ListPage> List(const ListQuery& query) override;
   absl::StatusOr<std::vector<storage::v1::BuildRecord>> Unfinished() override;
   absl::StatusOr<std::vector<std::string>> Names() override;
-  absl::StatusOr<Totals> EndedTotals() override;
+  absl::StatusOr<std::map<std::string, Totals>> EndedTotals() override;
   absl::StatusOr<std::vector<storage::v1::BuildRecord>> OldestEnded(
-      int limit) override;
+      const std::optional<std::string>& requester, int limit) override;
 
  private:
   // A connection and the right to use it.

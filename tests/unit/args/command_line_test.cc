@@ -72,6 +72,13 @@ TEST(MaskSecretsTest, MasksUserinfoOfUrls) {
       {"https://user:pa/ss@host/x", "https://***@host/x"},
       {"ssh://git@host/x", "ssh://***@host/x"},
       {"https://:@host", "https://***@host"},
+      {"http_proxy=u:p@h:80", "http_proxy=***@h:80"},
+      {"--build-arg=HTTPS_PROXY=u:p/w@h", "--build-arg=HTTPS_PROXY=***@h"},
+      {"all_proxy=http://u:p@h", "all_proxy=http://***@h"},
+      {"a_proxy=u:p@h,b_proxy=v:q@i,c_proxy=http://w:r@j",
+       "a_proxy=***@h,b_proxy=***@i,c_proxy=http://***@j"},
+      {"https://u:p_proxy=x@h", "https://***@h"},
+      {"no_proxy=h,.example,10.0.0.0/8", "no_proxy=h,.example,10.0.0.0/8"},
       // No userinfo.
       {"https://host/@scope/package", "https://host/@scope/package"},
       {"https://host:8080/a@b", "https://host:8080/a@b"},
@@ -107,13 +114,21 @@ TEST(MaskSecretsTest, ShowsNoSecretInAnySurroundings) {
     absl::StrAppend(&argument, quoted ? "\"" : "", "pAssword=", canary);
     for (int n = length(random); n > 0; --n) argument += pieces[piece(random)];
     if (quoted) argument += '"';
-    EXPECT_THAT(MaskSecrets(argument), Not(HasSubstr(canary))) << argument;
+    const std::string shown = MaskSecrets(argument);
+    EXPECT_THAT(shown, Not(HasSubstr(canary))) << argument;
+    EXPECT_EQ(MaskSecrets(shown), shown) << argument;
   }
+}
+
+// The `=` that tells of a field of its own is part of what is masked.
+TEST(MaskSecretsTest, MasksWhatAMaskShows) {
+  EXPECT_EQ(MaskSecrets("token=a,https://u:k=p@h,b=c"), "token=***,b=c");
 }
 
 TEST(MaskSecretsTest, TakesLinearTime) {
   for (const std::string piece :
-       {"://", "://a:b/", "://a@", "\"\"", "\"", ",", "token=,", "=", "a "}) {
+       {"://", "://a:b/", "://a@", "_proxy=", "_proxy=a@", "\"\"", "\"", ",",
+        "token=,", "=", "a "}) {
     std::string argument;
     while (argument.size() < 4'000'000) argument += piece;
     EXPECT_FALSE(MaskSecrets(argument).empty());

@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,6 +19,7 @@
 #include "blobs/blob_upload.h"
 #include "gmock/gmock.h"
 #include "support/context_tree.h"
+#include "support/processes.h"
 #include "support/status_matchers.h"
 #include "support/temp_dir.h"
 
@@ -43,7 +47,12 @@ class BlobStoreTest : public testing::Test {
         BlobStore::Open({.folder = folder_.path(),
                          .limits = limits_,
                          .now = [this] { return now_; },
-                         .has_room = [this] { return has_room_; }});
+                         .lacking_bytes = [this] { return lacking_bytes_; },
+                         .remove =
+                             [this](const std::string& path) {
+                               if (on_remove_ != nullptr) on_remove_(path);
+                               fs::remove(path);
+                             }});
     ASSERT_THAT(store, IsOk());
     store_ = *std::move(store);
   }
@@ -109,7 +118,8 @@ class BlobStoreTest : public testing::Test {
                                .max_blob_bytes = 1 << 30,
                                .upload_ttl = absl::Hours(24)};
   absl::Time now_ = absl::FromUnixSeconds(1'700'000'000);
-  bool has_room_ = true;
+  std::int64_t lacking_bytes_ = 0;
+  std::function<void(const std::string& path)> on_remove_;
   std::unique_ptr<BlobStore> store_;
   absl::Status begin_status_;
 };
@@ -243,6 +253,7 @@ TEST_F(BlobStoreTest, RefusesPiecesThatDoNotFit) {
         << offset;
   }
   EXPECT_THAT(refusal(Piece(blob, 5, "567890")), HasReason("OPTION_INVALID"));
+  EXPECT_THAT(refusal(Piece(blob, 5, "")), HasReason("OPTION_INVALID"));
   EXPECT_THAT(
       refusal(Piece(DigestOf("other"), 0, "other")),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("lacks 5 bytes")));
@@ -401,6 +412,67 @@ TEST_F(BlobStoreTest, BoundsAllCallersTogether) {
   EXPECT_TRUE(Has("c"));
 }
 
+TEST_F(BlobStoreTest, OthersHaveTheirTurnWhileManyGoForRoom) {
+  constexpr int kBlobs = 3 * limits::kEvictSlice;
+  limits_.max_bytes = kBlobs * kBlock;
+  SetLimits();
+  v1::FindMissingBlobsRequest all;
+  for (int i = 0; i < kBlobs; ++i) {
+    ASSERT_THAT(Send(absl::StrCat(i), "him"), IsOk());
+    *all.add_blobs() = DigestOf(absl::StrCat(i));
+  }
+  int removed = 0;
+  on_remove_ = [&](const std::string&) {
+    ++removed;
+    auto found = std::async(std::launch::async, [&] {
+      return store_->FindMissing(all, "him")->missing_blobs_size();
+    });
+    ASSERT_EQ(found.wait_for(std::chrono::seconds(10)),
+              std::future_status::ready);
+    // No more than is being removed.
+    const int missing = found.get();
+    EXPECT_GE(missing, removed);
+    EXPECT_LT(missing, removed + static_cast<int>(limits::kEvictSlice));
+  };
+  v1::BlobDigest large = DigestOf("x");
+  large.set_size_bytes((kBlobs - 2) * kBlock);
+  EXPECT_THAT(Begin()->Take(Piece(large, 0, "x")), IsOk());
+  EXPECT_EQ(removed, kBlobs - 1);
+  EXPECT_EQ(FilesIn("blobs"), 1);
+
+  // So do those that go for a disk.
+  on_remove_ = [&](const std::string&) {
+    lacking_bytes_ = 0;
+    EXPECT_EQ(Committed("none"), 0);
+  };
+  lacking_bytes_ = 1;
+  store_->Sweep();
+  EXPECT_EQ(lacking_bytes_, 0);
+}
+
+TEST_F(BlobStoreTest, WhatIsSentAnewWhileItGoesStays) {
+  limits_.max_bytes_per_caller = kBlock;
+  SetLimits();
+  ASSERT_THAT(Send("a"), IsOk());
+  std::future<absl::Status> again;
+  on_remove_ = [&](const std::string&) {
+    limits_.max_bytes_per_caller = 2 * kBlock;
+    SetLimits();
+    again = std::async(std::launch::async, [&] { return Send("a"); });
+    // It comes this far while the file is there, and no farther.
+    EXPECT_TRUE(
+        test_support::Eventually([&] { return FilesIn("uploads") == 1; }));
+    EXPECT_EQ(again.wait_for(std::chrono::milliseconds(50)),
+              std::future_status::timeout);
+  };
+  EXPECT_THAT(Send("b"), IsOk());
+  ASSERT_THAT(again.get(), IsOk());
+  BlobStore::Hold hold(store_.get(), "me");
+  ASSERT_TRUE(hold.Add(Digest::Of("a"), 1));
+  EXPECT_THAT(hold.Open(Digest::Of("a")), IsOk());
+  EXPECT_TRUE(Has("b"));
+}
+
 TEST_F(BlobStoreTest, TakesRoomForAllOfABlobAtItsBeginning) {
   limits_.max_bytes_per_caller = 4 * kBlock;
   limits_.max_blob_bytes = 8 * kBlock;
@@ -420,11 +492,50 @@ TEST_F(BlobStoreTest, TakesRoomForAllOfABlobAtItsBeginning) {
 
 TEST_F(BlobStoreTest, AFullDiskTakesNothingAndGivesWhatItCan) {
   ASSERT_THAT(Send("a"), IsOk());
-  has_room_ = false;
+  lacking_bytes_ = 1;
   EXPECT_THAT(Send("b"), HasReason("NO_SPACE"));
   EXPECT_FALSE(Has("a"));
-  has_room_ = true;
+  lacking_bytes_ = 0;
   EXPECT_THAT(Send("b"), IsOk());
+}
+
+// As where copies of builds fill it.
+TEST_F(BlobStoreTest, NothingGoesForADiskThatAllOfItWouldNotFree) {
+  on_remove_ = [this](const std::string&) { lacking_bytes_ -= kBlock; };
+  for (const char* content : {"a", "b", "c"}) {
+    now_ += absl::Seconds(1);
+    ASSERT_THAT(Send(content), IsOk());
+  }
+  const auto sweep = [this](std::int64_t lacking) {
+    lacking_bytes_ = lacking;
+    store_->Sweep();
+    EXPECT_EQ(lacking_bytes_, lacking) << "something went";
+    lacking_bytes_ = 0;
+  };
+  sweep(3 * kBlock + 1);
+  lacking_bytes_ = 3 * kBlock + 1;
+  EXPECT_THAT(Send("d"), HasReason("NO_SPACE"));
+  EXPECT_EQ(FilesIn("blobs"), 3);
+  lacking_bytes_ = 0;
+  {
+    // What is held would not go, nor what is being sent.
+    BlobStore::Hold hold(store_.get(), "me");
+    ASSERT_TRUE(hold.Add(Digest::Of("c"), 1));
+    ASSERT_TRUE(hold.Add(Digest::Of("c"), 1));
+    v1::BlobDigest large = DigestOf("x");
+    large.set_size_bytes(100 * kBlock);
+    const std::unique_ptr<BlobUpload> upload = Begin();
+    ASSERT_THAT(upload->Take(Piece(large, 0, "x")), IsOk());
+    sweep(2 * kBlock + 1);
+    lacking_bytes_ = kBlock;
+    store_->Sweep();
+    EXPECT_FALSE(Has("a"));
+    EXPECT_TRUE(Has("b"));
+  }
+  lacking_bytes_ = 3 * kBlock;  // of two blobs and a part
+  store_->Sweep();
+  EXPECT_EQ(FilesIn("blobs"), 0);
+  EXPECT_EQ(FilesIn("uploads"), 0);
 }
 
 TEST_F(BlobStoreTest, TakesNothingWhenItIsClosed) {

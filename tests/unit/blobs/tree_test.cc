@@ -34,6 +34,7 @@ namespace fs = std::filesystem;
 using ::containerbuilder::test_support::ContextTree;
 using ::containerbuilder::test_support::HasReason;
 using ::containerbuilder::test_support::IsOk;
+using ::containerbuilder::test_support::IsOkAndHolds;
 using ::containerbuilder::test_support::StatusIs;
 using ::testing::AllOf;
 using ::testing::AnyOf;
@@ -73,7 +74,7 @@ class TreeTest : public testing::Test {
                     .max_blob_bytes = std::int64_t{1} << 40,
                     .upload_ttl = absl::Hours(1)},
          .now = absl::Now,
-         .has_room = [] { return true; }});
+         .lacking_bytes = [] { return 0; }});
     EXPECT_THAT(store, IsOk());
     store_ = *std::move(store);
     limits_.max_bytes = 1 << 20;
@@ -502,12 +503,58 @@ TEST_F(TreeTest, CountsEntriesBeforeItMakesThem) {
   // Two bytes each, and no more than a name would be missing.
   std::string bomb;
   for (int i = 0; i < 2000; ++i) bomb.append("\x0a\x00", 2);
-  EXPECT_EQ(CountEntries(bomb), 2000);
-  EXPECT_EQ(CountEntries("\xff\xff"), 0);
+  EXPECT_THAT(CountEntries(bomb, ""), IsOkAndHolds(2000));
+  EXPECT_THAT(CountEntries("\xff\xff", "d"), HasReason("OPTION_INVALID"));
   v1::Directory folder;
   tree_.AddFile(folder, "a", "a");
   ContextTree::AddLink(folder, "l", "a");
-  EXPECT_EQ(CountEntries(folder.SerializeAsString()), 2);
+  EXPECT_THAT(CountEntries(folder.SerializeAsString(), ""), IsOkAndHolds(2));
+}
+
+// Each of two bytes would take some 20.
+TEST_F(TreeTest, RefusesUnknownFieldsBeforeItMakesThem) {
+  v1::Directory folder;
+  const auto add = [](google::protobuf::Message& message) {
+    message.GetReflection()->MutableUnknownFields(&message)->AddVarint(15, 0);
+  };
+  const auto refused = [&] {
+    // Its end is no message, which would be told if all of it were parsed.
+    tree_.Add(folder.SerializeAsString() + "\x0a");
+    v1::Directory root;
+    v1::Directory::Subdirectory& entry = *root.add_directories();
+    entry.set_name("d");
+    *entry.mutable_blob() =
+        test_support::DigestOf(folder.SerializeAsString() + "\x0a");
+    const absl::Status status = Unpack(root);
+    folder.Clear();
+    return status;
+  };
+  const auto unknown =
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("\"d\": it or an entry of it has fields that this "
+                         "service does not know"));
+  add(folder);
+  EXPECT_THAT(refused(), unknown);
+  add(*folder.add_files());
+  EXPECT_THAT(refused(), unknown);
+  add(*folder.add_files()->mutable_blob());
+  EXPECT_THAT(refused(), unknown);
+  add(*folder.add_directories()->mutable_modify_time());
+  EXPECT_THAT(refused(), unknown);
+  add(*folder.add_symlinks());
+  EXPECT_THAT(refused(), unknown);
+  // A known one of another wire type is none either, nor is a group.
+  v1::Directory::File& file = *folder.add_files();
+  google::protobuf::UnknownFieldSet& fields =
+      *file.GetReflection()->MutableUnknownFields(&file);
+  fields.AddFixed32(v1::Directory::File::kModeFieldNumber, 0);
+  EXPECT_THAT(refused(), unknown);
+  folder.GetReflection()->MutableUnknownFields(&folder)->AddGroup(
+      v1::Directory::kFilesFieldNumber);
+  EXPECT_THAT(refused(), unknown);
+  tree_.AddFile(folder, "a", "a");
+  EXPECT_THAT(refused(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                  HasSubstr("\"d\": its blob is no")));
 }
 
 TEST(ClimbTest, IsHowFarATargetLeadsUp) {

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/synchronization/mutex.h"
@@ -324,6 +325,81 @@ TEST_F(EngineTest, ACancelledQueuedBuildNeverStarts) {
   Await(first);
   EXPECT_EQ(Run("third").state(), v1::Build::STATE_SUCCEEDED);
   EXPECT_EQ(Starts("second"), 0);
+}
+
+// Its builds with secrets start when the test says so.
+class HoldingRunner : public ProcessRunner {
+ public:
+  explicit HoldingRunner(ProcessRunner& runner) : runner_(runner) {}
+
+  void Release() { released_.Notify(); }
+
+  absl::StatusOr<std::shared_ptr<Process>> Start(
+      const Command& command,
+      std::shared_ptr<ProcessListener> listener) override {
+    if (absl::c_linear_search(command.argv, "--secret")) {
+      released_.WaitForNotification();
+    }
+    return runner_.Start(command, std::move(listener));
+  }
+
+ private:
+  ProcessRunner& runner_;
+  absl::Notification released_;
+};
+
+// Making what hides them takes its time.
+TEST_F(EngineTest, OthersDoNotWaitForTheStartOfABuildWithSecrets) {
+  HoldingRunner runner(runner_);
+  options_.max_running_builds = 2;
+  absl::StatusOr<std::unique_ptr<Engine>> engine =
+      Engine::Create(options_, host_.MakeHost(), &runner);
+  ASSERT_THAT(engine, IsOk());
+  engine_ = *std::move(engine);
+  v1::CreateBuildRequest request = Request("secretive");
+  v1::Secret& secret = *request.mutable_spec()->add_secrets();
+  secret.set_id("token");
+  secret.set_value("canary-1");
+  const std::string name = Create(request);
+  EXPECT_EQ(Run("plain").state(), v1::Build::STATE_SUCCEEDED);
+  EXPECT_FALSE(HasEnded(Get(name).state()));
+  runner.Release();
+  // It is not in the script.
+  EXPECT_EQ(Await(name).failure().reason(), "SPAWN_FAILED");
+  engine_.reset();
+}
+
+TEST_F(EngineTest, WhatIsHeldForABuildIsHeldUntilItsEnd) {
+  Hold("ctx");
+  Start();
+  const auto create = [&](const v1::CreateBuildRequest& request,
+                          std::weak_ptr<void>& held) {
+    auto memory = std::make_shared<int>();
+    held = memory;
+    return engine_->CreateBuild(
+        engine_->TakePlace(kLocal, request.request_id(), std::move(memory)),
+        request, kLocal);
+  };
+  v1::CreateBuildRequest request = Request("ctx");
+  request.set_request_id("id");
+  std::weak_ptr<void> runs, waits, joined, refused;
+  const absl::StatusOr<v1::Build> first = create(request, runs);
+  ASSERT_THAT(first, IsOk());
+  const absl::StatusOr<v1::Build> second = create(Request("ctx"), waits);
+  ASSERT_THAT(second, IsOk());
+  EXPECT_THAT(create(request, joined), IsOk());
+  v1::CreateBuildRequest wrong = Request("ctx");
+  wrong.mutable_policy()->mutable_timeout()->set_seconds(-1);
+  EXPECT_THAT(create(wrong, refused), HasReason("OPTION_INVALID"));
+  EXPECT_TRUE(joined.expired() && refused.expired());
+  EXPECT_FALSE(runs.expired() || waits.expired());
+  ASSERT_THAT(engine_->CancelBuild(second->name(), kLocal,
+                                   [](const absl::StatusOr<v1::Build>&) {}),
+              IsOk());
+  EXPECT_TRUE(Eventually([&] { return waits.expired(); }));
+  EXPECT_FALSE(runs.expired());
+  Release("ctx");
+  EXPECT_TRUE(Eventually([&] { return runs.expired(); }));
 }
 
 TEST_F(EngineTest, QueueTtlExpiresWhatWaits) {
@@ -770,7 +846,7 @@ TEST_F(LockedStoreTest, ABuildEndsWithoutItsRecordAndIsRecordedLater) {
   EXPECT_EQ(Await(name).state(), v1::Build::STATE_SUCCEEDED);
   EXPECT_TRUE(Events(name).back().has_finished());
   EXPECT_THAT(engine_->CreateBuild(Request("ctx"), kLocal),
-              testing::Not(IsOk()));
+              StatusIs(absl::StatusCode::kUnavailable));
   Unlock();
   EXPECT_TRUE(Eventually([&] {
     v1::ListBuildsRequest request;
@@ -787,7 +863,7 @@ TEST_F(LockedStoreTest, ABuildThatIsNotRecordedIsNotAdmitted) {
   SetAnswer("ctx", {});
   Lock();
   EXPECT_THAT(engine_->CreateBuild(Request("ctx"), kLocal),
-              testing::Not(IsOk()));
+              StatusIs(absl::StatusCode::kUnavailable));
   Unlock();
   EXPECT_THAT(List(), IsEmpty());
   EXPECT_TRUE(std::filesystem::is_empty(folder_.Path("state/builds")));
@@ -870,6 +946,30 @@ TEST_F(EngineTest, ForgetsByBytes) {
   Start();
   EXPECT_TRUE(Eventually([&] { return List().size() == 1; }));
   EXPECT_THAT(List(), ElementsAre(second));
+}
+
+// Who builds the most does not take away what others built.
+TEST_F(EngineTest, ForgetsOfWhoHasTheMost) {
+  const auto run = [&](const Caller& caller) {
+    SetAnswer("ctx", {.stdout_data = "out"});
+    const absl::StatusOr<v1::Build> build =
+        engine_->CreateBuild(Request("ctx"), caller);
+    EXPECT_THAT(build, IsOk());
+    const std::string name = build.ok() ? build->name() : "";
+    Await(name);
+    host_.Pass(absl::Seconds(1));
+    return name;
+  };
+  Caller other = kLocal;
+  other.name = "other";
+  Start();
+  const std::string old = run(other);
+  std::vector<std::string> names;
+  for (int i = 0; i < 5; ++i) names.push_back(run(kLocal));
+  options_.retain_builds = 3;
+  Start();
+  EXPECT_TRUE(Eventually([&] { return List().size() == 3; }));
+  EXPECT_THAT(List(), ElementsAre(names[4], names[3], old));
 }
 
 TEST_F(EngineTest, ForgetsByAgeAndNeverWhatRuns) {

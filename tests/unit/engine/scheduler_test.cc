@@ -95,6 +95,21 @@ TEST(SchedulerTest, IsFullWhereNeitherASlotNorAPlaceIsFree) {
   EXPECT_FALSE(scheduler.full());
 }
 
+TEST(SchedulerTest, CountsThePlacesThatAreFree) {
+  Scheduler scheduler(2, 3);
+  EXPECT_EQ(scheduler.free(), 5);
+  for (int i = 1; i <= 4; ++i) scheduler.Add(absl::StrCat(i), 0, i);
+  EXPECT_EQ(scheduler.free(), 1);
+  ASSERT_EQ(scheduler.Next(), "1");
+  ASSERT_EQ(scheduler.Next(), "2");
+  EXPECT_EQ(scheduler.free(), 1);
+  // More run than may, and fewer wait.
+  scheduler.SetBounds(1, 4);
+  EXPECT_EQ(scheduler.free(), 2);
+  scheduler.SetBounds(1, 1);
+  EXPECT_EQ(scheduler.free(), 0);
+}
+
 TEST(SchedulerTest, WithNoQueueASlotIsAllThereIs) {
   Scheduler scheduler(1, 0);
   EXPECT_FALSE(scheduler.full());

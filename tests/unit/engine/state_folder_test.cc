@@ -204,6 +204,7 @@ TEST_F(StateFolderTest, FreesWhatACrashInDiscardBuildLeft) {
   folder_.WriteFile("deep/state/trash/a/journal", "half removed");
   folder_.WriteFile("deep/state/trash/a/tmp/file", "");
   Make(*state, "b");
+  EXPECT_THAT(state->ClearLeftovers(), IsEmpty());
   EXPECT_THAT(*state->FindBuilds(), ElementsAre("b"));
   EXPECT_THAT(std::filesystem::directory_iterator(path_ + "/trash"),
               std::filesystem::directory_iterator());
@@ -211,6 +212,15 @@ TEST_F(StateFolderTest, FreesWhatACrashInDiscardBuildLeft) {
   Make(*state, "a");
   EXPECT_THAT(state->DiscardBuild("a"), IsOk());
   EXPECT_FALSE(std::filesystem::exists(path_ + "/trash/a"));
+}
+
+TEST_F(StateFolderTest, WhatCannotBeRemovedIsTold) {
+  const absl::StatusOr<StateFolder> state = Take();
+  ASSERT_THAT(state, IsOk());
+  std::filesystem::remove(path_ + "/trash");
+  Make(*state, "b");
+  EXPECT_THAT(state->ClearLeftovers(), ElementsAre(HasSubstr("/trash: ")));
+  EXPECT_THAT(*state->FindBuilds(), ElementsAre("b"));
 }
 
 TEST_F(StateFolderTest, WhatIsNotPublishedIsNoBuild) {
@@ -224,6 +234,7 @@ TEST_F(StateFolderTest, WhatIsNotPublishedIsNoBuild) {
   EXPECT_FALSE(std::filesystem::exists(*discarded));
   EXPECT_TRUE(std::filesystem::exists(*left));
   EXPECT_THAT(*state->FindBuilds(), IsEmpty());
+  EXPECT_THAT(state->ClearLeftovers(), IsEmpty());
   EXPECT_FALSE(std::filesystem::exists(*left));
 }
 

@@ -172,7 +172,8 @@ class DamageTest : public testing::Test {
                          HasSubstr(PlaceOf(image.BeginOf(damaged)))));
     ASSERT_FALSE(Append(journal, "more").ok());
     ASSERT_FALSE(Finish(journal).ok());
-    ASSERT_FALSE(journal.WakeOnce({}, [] { FAIL(); }));
+    ASSERT_FALSE(
+        journal.WakeOnce({}, journal.weak_from_this(), [] { FAIL(); }));
     ASSERT_EQ(disk_->Contents(Path("journal")), before);
   }
 

@@ -512,7 +512,7 @@ TEST(JournalFaultsTest, WhereTheReserveDoesNotHelpTheEndIsInMemory) {
   Journal::Cursor waiting;
   ReplayFrom(**journal, waiting);
   int woken = 0;
-  ASSERT_TRUE((*journal)->WakeOnce(waiting, [&] { ++woken; }));
+  ASSERT_TRUE((*journal)->WakeOnce(waiting, *journal, [&] { ++woken; }));
   EXPECT_THAT(Finish(**journal),
               StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_FALSE(reserve.held());

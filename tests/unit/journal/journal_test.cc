@@ -98,23 +98,41 @@ TEST_F(JournalTest, EachCursorGoesItsOwnWay) {
 TEST_F(JournalTest, WakesOnceWhenThereIsSomething) {
   const Journal::Cursor cursor;
   int woken = 0;
-  ASSERT_TRUE(journal_->WakeOnce(cursor, [&woken] { ++woken; }));
+  ASSERT_TRUE(journal_->WakeOnce(cursor, journal_, [&woken] { ++woken; }));
   EXPECT_EQ(woken, 0);
   Append("a");
   EXPECT_EQ(woken, 1);
   Append("b");
   EXPECT_EQ(woken, 1);
-  EXPECT_FALSE(journal_->WakeOnce(cursor, [] { FAIL(); }));
+  EXPECT_FALSE(journal_->WakeOnce(cursor, journal_, [] { FAIL(); }));
+}
+
+// Else whoever watches a silent build, and leaves, again and again, fills
+// memory.
+TEST_F(JournalTest, KeepsLittleOfThoseWhoHaveLeft) {
+  const Journal::Cursor cursor;
+  const auto stays = std::make_shared<int>(0);
+  const auto kept = std::make_shared<int>(0);
+  for (int i = 0; i < 1000; ++i) {
+    const auto leaves = std::make_shared<int>(0);
+    ASSERT_TRUE(journal_->WakeOnce(cursor, leaves, [kept] { FAIL(); }));
+    if (i % 100 > 0) continue;
+    ASSERT_TRUE(journal_->WakeOnce(cursor, stays, [&stays] { ++*stays; }));
+  }
+  EXPECT_LT(kept.use_count(), 50);
+  Append("a");
+  EXPECT_EQ(*stays, 10);
+  EXPECT_EQ(kept.use_count(), 1);
 }
 
 TEST_F(JournalTest, WakesForTheLastEventAndNeverAgain) {
   Journal::Cursor cursor;
   int woken = 0;
-  ASSERT_TRUE(journal_->WakeOnce(cursor, [&woken] { ++woken; }));
+  ASSERT_TRUE(journal_->WakeOnce(cursor, journal_, [&woken] { ++woken; }));
   ASSERT_THAT(Finish(*journal_), IsOk());
   EXPECT_EQ(woken, 1);
   EXPECT_EQ(ReplayFrom(*journal_, cursor).events.size(), 1U);
-  EXPECT_FALSE(journal_->WakeOnce(cursor, [] { FAIL(); }));
+  EXPECT_FALSE(journal_->WakeOnce(cursor, journal_, [] { FAIL(); }));
 }
 
 TEST_F(JournalTest, ClosingTellsThoseWhoHaveReadAll) {
@@ -122,13 +140,13 @@ TEST_F(JournalTest, ClosingTellsThoseWhoHaveReadAll) {
   Journal::Cursor waiting;
   ReplayFrom(*journal_, waiting);
   int woken = 0;
-  ASSERT_TRUE(journal_->WakeOnce(waiting, [&woken] { ++woken; }));
+  ASSERT_TRUE(journal_->WakeOnce(waiting, journal_, [&woken] { ++woken; }));
   const absl::Status why = absl::UnavailableError("going");
   journal_->Close(why);
   EXPECT_EQ(woken, 1);
   EXPECT_EQ(ReplayFrom(*journal_, waiting).status, why);
   EXPECT_FALSE(Journal::AtEnd(waiting));
-  EXPECT_FALSE(journal_->WakeOnce(waiting, [] { FAIL(); }));
+  EXPECT_FALSE(journal_->WakeOnce(waiting, journal_, [] { FAIL(); }));
   const Replay late = ReplayAll(*journal_);
   EXPECT_EQ(late.events.size(), 1U);
   EXPECT_EQ(late.status, why);
@@ -207,7 +225,7 @@ TEST_F(JournalTest, AnEndedOneIsOpenedForReaders) {
   EXPECT_EQ(std::filesystem::file_size(folder() + "/journal"), size);
   EXPECT_EQ(*(*journal)->Admission(), kAdmission);
   Journal::Cursor cursor;
-  EXPECT_FALSE((*journal)->WakeOnce(cursor, [] { FAIL(); }));
+  EXPECT_FALSE((*journal)->WakeOnce(cursor, *journal, [] { FAIL(); }));
   EXPECT_EQ(ReplayFrom(**journal, cursor).events.size(), 2U);
   EXPECT_TRUE(Journal::AtEnd(cursor));
   EXPECT_THAT(service::Append(**journal, "late"),
@@ -298,7 +316,8 @@ TEST_F(JournalTest, ReadersFollowAWriter) {
         }
         if (i == 0) cursor = *journal_->After(last);
         absl::Notification woken;
-        if (journal_->WakeOnce(cursor, [&woken] { woken.Notify(); })) {
+        if (journal_->WakeOnce(cursor, journal_,
+                               [&woken] { woken.Notify(); })) {
           ASSERT_TRUE(woken.WaitForNotificationWithTimeout(kDeadline));
         }
       }

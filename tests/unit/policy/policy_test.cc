@@ -27,6 +27,7 @@ using ::containerbuilder::test_support::HasReason;
 using ::containerbuilder::test_support::IsOk;
 using ::containerbuilder::test_support::ReasonOf;
 using ::containerbuilder::test_support::StatusIs;
+using ::containerbuilder::test_support::StatusOf;
 using ::containerbuilder::test_support::TempDir;
 using ::google::protobuf::TextFormat;
 using ::testing::AllOf;
@@ -60,9 +61,10 @@ std::string SettingOf(const absl::Status& status) {
 
 // A refusal by its code, reason and field.
 MATCHER_P3(Refuses, code, reason, field, "") {
-  *result_listener << "which is " << arg.status().ToString();
-  return arg.status().code() == code && ReasonOf(arg.status()) == reason &&
-         FieldOf(arg.status()) == field;
+  const absl::Status& status = StatusOf(arg);
+  *result_listener << "which is " << status.ToString();
+  return status.code() == code && ReasonOf(status) == reason &&
+         FieldOf(status) == field;
 }
 
 auto Invalid(const std::string& field) {
@@ -120,8 +122,8 @@ class PolicyTest : public testing::Test {
   }
 
   std::shared_ptr<const Policy> MakePolicy(const PolicyOptions& options) const {
-    absl::StatusOr<std::shared_ptr<const Policy>> policy =
-        Policy::Create(options, MakeHost(), folder_.Path("state"));
+    absl::StatusOr<std::shared_ptr<const Policy>> policy = Policy::Create(
+        options, MakeHost(), {folder_.Path("state"), folder_.Path("secrets")});
     EXPECT_THAT(policy, IsOk());
     return *policy;
   }
@@ -488,6 +490,51 @@ TEST_F(PolicyTest, RefusesMoreThanOneOutput) {
   EXPECT_THAT(Admit("output { values {} }"), IsOk());
 }
 
+// To look at each value would take minutes: that of one of them breaks a rule
+// is not even noticed.
+TEST_F(PolicyTest, RefusesWhatIsTooMuchBeforeItAsksTheRules) {
+  v1::BuildRequest request;
+  v1::BuildOptions& options = *request.mutable_spec()->mutable_options();
+  options.set_context_path(folder_.Path("open/ctx"));
+  v1::Option& files = *options.add_options();
+  files.set_name("file");
+  constexpr std::size_t kMaxRequestBytes = limits::kMaxRequestBytes;
+  const std::string path = "/etc/passwd";
+  for (std::size_t i = 0; i < kMaxRequestBytes / (path.size() + 2); ++i) {
+    files.mutable_value()->mutable_values()->add_values(path);
+  }
+  const Caller stranger = {"anonymous", false};
+  EXPECT_THAT(Admit(request, stranger),
+              Invalid("spec.options.options[0].value"));
+  const NerdctlInfo nerdctl = Nerdctl();
+  EXPECT_THAT(MakePolicy()->Warnings(options, stranger, &nerdctl),
+              ElementsAre(HasSubstr("the system grants")));
+
+  // So many texts, one by one.
+  options.clear_options();
+  for (int i = 0; i < 300'000; ++i) {
+    v1::Option& option = *options.add_options();
+    option.set_name("file");
+    option.mutable_value()->set_text(path);
+  }
+  EXPECT_THAT(Admit(request, stranger), HasReason("OPTION_INVALID"));
+}
+
+// Those of a push are about all tags, for each output.
+TEST_F(PolicyTest, RefusesASecondOutputBeforeItAsksTheRules) {
+  PolicyOptions policy = Reading({folder_.Path("open")});
+  policy.allowed_options = {"output", "tag"};
+  const v1::BuildRequest request = Request(
+      absl::StrCat("context_path: '", folder_.Path("open/ctx"),
+                   "' output { values { values: 'type=image,push=1' "
+                   "                    values: 'type=image,push=1' } }",
+                   OneOption("tag", "values { values: 'evil.test/a' }")));
+  EXPECT_THAT(
+      MakePolicy(policy)->Admit(request.spec(), {}, {"anonymous", false},
+                                Nerdctl(), Staging()),
+      Invalid("spec.options.output"));
+}
+
 TEST_F(PolicyTest, RefusesNulBytes) {
   EXPECT_THAT(Admit("context_path: '/a\\000b'"),
               Invalid("spec.options.context_path"));
@@ -609,12 +656,92 @@ TEST_F(PolicyTest, LetsTrustedCallersUseEveryOptionAndPath) {
       IsOk());
 }
 
+// buildctl would follow a link in a cache, and print what it does not read.
+TEST_F(PolicyTest, TakesCachesWithoutLinksAlone) {
+  PolicyOptions options = Reading({folder_.Path("open")});
+  options.allowed_options = {"cache-from"};
+  const auto policy = MakePolicy(options);
+  const Caller stranger = {"anonymous", false};
+  const std::string staging = folder_.Path("staging");
+  folder_.MakeDir("open/cache");
+  v1::BuildRequest request =
+      Request(absl::StrCat("context_path: '", folder_.Path("open/ctx"),
+                           "' cache_from { text: 'type=local,src=../cache' }"));
+  const auto copied =
+      policy->Admit(request.spec(), {}, stranger, Nerdctl(), {staging});
+  ASSERT_THAT(copied, IsOk());
+  request = Request("cache_from { text: 'type=local,src=cache' }");
+  request.mutable_spec()->set_context_digest("sha256:" + std::string(64, '0'));
+  const auto uploaded =
+      policy->Admit(request.spec(), {}, stranger, Nerdctl(), {staging});
+  ASSERT_THAT(uploaded, IsOk());
+
+  ASSERT_THAT(copied->staging().inputs, SizeIs(2));
+  for (const auto& [spec, cache] :
+       {std::pair(&*copied, copied->staging().inputs[0].name),
+        std::pair(&*uploaded, std::string("context/cache"))}) {
+    for (const std::string& name : std::vector<std::string>{
+             "index.json", "index.json.lock", "blobs/sha256/a"}) {
+      SCOPED_TRACE(absl::StrCat(cache, " ", name));
+      std::filesystem::remove_all(staging);
+      folder_.WriteFile("staging/context/Dockerfile", "FROM scratch");
+      folder_.WriteFile(absl::StrCat("staging/", cache, "/blobs/sha256/b"), "");
+      EXPECT_THAT(policy->CheckStaged(*spec, staging, stranger), IsOk());
+      Link("/etc/hostname", absl::StrCat("staging/", cache, "/", name));
+      EXPECT_THAT(policy->CheckStaged(*spec, staging, stranger),
+                  PathNotAllowed("spec.options.cache_from"));
+    }
+  }
+}
+
+// nerdctl reads both where there are both, though it uses the one alone.
+TEST_F(PolicyTest, ChecksTheContainerfileBesideANamedDockerfile) {
+  const auto policy = MakePolicy();
+  const std::string staging = folder_.Path("staging");
+  const auto check = [&](const std::string& file, const Caller& caller) {
+    v1::BuildRequest request =
+        Request(OneOption("file", absl::StrCat("text: '", file, "'")));
+    request.mutable_spec()->set_context_digest("sha256:" +
+                                               std::string(64, '0'));
+    const auto spec =
+        policy->Admit(request.spec(), {}, caller, Nerdctl(), {staging});
+    return spec.ok() ? policy->CheckStaged(*spec, staging, caller)
+                     : spec.status();
+  };
+  const Caller stranger = {"anonymous", false};
+  const std::string field = "spec.options.options[0].value";
+  for (const char* name : {"Dockerfile", "Dockerfile.b", "MyDockerfile"}) {
+    folder_.WriteFile(absl::StrCat("staging/context/sub/", name),
+                      "FROM scratch");
+  }
+  const std::string beside = "staging/context/sub/Containerfile";
+  EXPECT_THAT(check("sub/Dockerfile", stranger), IsOk());
+  folder_.WriteFile(beside, "FROM scratch");
+  EXPECT_THAT(check("sub/Dockerfile", stranger), IsOk());
+  folder_.WriteFile(beside, "# syntax=evil/frontend");
+  EXPECT_THAT(check("sub/Dockerfile", stranger), NotAllowed(field));
+  folder_.WriteFile(beside, "");
+  std::filesystem::resize_file(folder_.Path(beside),
+                               limits::kMaxDockerfileBytes + 1);
+  EXPECT_THAT(
+      check("./sub//Dockerfile", stranger),
+      Refuses(absl::StatusCode::kResourceExhausted, "TOO_LARGE", field));
+  // It is read beside no other name.
+  EXPECT_THAT(check("sub/Dockerfile.b", stranger), IsOk());
+  EXPECT_THAT(check("sub/MyDockerfile", stranger), IsOk());
+  EXPECT_THAT(check("sub/Dockerfile", {"root", true}), IsOk());
+  std::filesystem::remove(folder_.Path(beside));
+  Link("/dev/zero", beside);
+  EXPECT_THAT(check("sub/Dockerfile", stranger), PathNotAllowed(field));
+}
+
 TEST_F(PolicyTest, LetsUntrustedCallersUseHarmlessOptions) {
   NerdctlInfo nerdctl = Nerdctl();
   nerdctl.flags["pull"] = false;
   v1::BuildRequest request = Request(absl::StrCat(
       "context_path: '", folder_.Path("open/ctx"),
-      "' build_arg { pairs { pairs { key: 'A' } } }"
+      "' build_arg { pairs { pairs { key: 'A' }"
+      "pairs { key: 'BUILDKIT_SANDBOX_HOSTNAME' value: 'a' } } }"
       "label { values { values: 'a=b' values: 'bare' } }"
       "output { flag: false }"
       "options { name: 'ssh' value { flag: false } }"
@@ -660,7 +787,10 @@ TEST_F(PolicyTest, RefusesOtherValuesToUntrustedCallers) {
   for (const std::string value :
        {"text: 'KEY'", "text: '=x'", "text: ''",
         "values { values: 'A=1' values: 'AWS_SECRET_ACCESS_KEY' }",
-        "pairs { pairs { value: 'a' } }"}) {
+        "pairs { pairs { value: 'a' } }", "text: 'BUILDKIT_CACHE_MOUNT_NS=x'",
+        "text: 'BUILDKIT_INLINE_CACHE=1'",
+        "pairs { pairs { key: 'BUILDKIT_ATTEST_SBOM' value: 'generator=x' } "
+        "}"}) {
     EXPECT_THAT(AdmitUntrusted("build_arg { " + value + " }"),
                 NotAllowed("spec.options.build_arg"))
         << value;
@@ -816,9 +946,11 @@ TEST_F(PolicyTest, KnowsRootsByNameAndWithoutTheirLinks) {
 
 TEST_F(PolicyTest, NeverOpensTheServicesOwnFolder) {
   folder_.MakeDir("state/builds/other");
+  folder_.MakeDir("secrets/other");
   const auto policy = MakePolicy(Reading({folder_.path()}));
   for (const std::string& path : std::vector<std::string>{
-           "state", "state/builds/other", "open/../state/builds"}) {
+           "state", "state/builds/other", "open/../state/builds", "secrets",
+           "secrets/other", "open/../secrets/other"}) {
     EXPECT_THAT(policy->Admit(Request(absl::StrCat("context_path: '",
                                                    folder_.Path(path), "'"))
                                   .spec(),
@@ -826,6 +958,28 @@ TEST_F(PolicyTest, NeverOpensTheServicesOwnFolder) {
                 PathNotAllowed("spec.options.context_path"))
         << path;
   }
+}
+
+TEST_F(PolicyTest, RefusesRawJsonBesideSecrets) {
+  PolicyOptions options;
+  options.allow_secrets_in_output = true;
+  const auto policy = MakePolicy(options);
+  const auto admit = [&](const std::string& progress, bool keep, bool secret) {
+    v1::BuildRequest request = Request(absl::StrCat(
+        "context_path: '", folder_.Path("w/ctx"),
+        "' options { name: 'progress' value { values { values: 'plain' "
+        "values: '",
+        progress, "' } } }"));
+    if (secret) request.mutable_spec()->add_secrets()->set_id("a");
+    request.mutable_policy()->set_keep_secrets_in_output(keep);
+    return policy->Admit(request.spec(), request.policy(), {"local", true},
+                         Nerdctl(), Staging());
+  };
+  EXPECT_THAT(admit("rawjson", /*keep=*/false, /*secret=*/true),
+              Invalid("spec.options.options[0].value"));
+  EXPECT_THAT(admit("plain", /*keep=*/false, /*secret=*/true), IsOk());
+  EXPECT_THAT(admit("rawjson", /*keep=*/true, /*secret=*/true), IsOk());
+  EXPECT_THAT(admit("rawjson", /*keep=*/false, /*secret=*/false), IsOk());
 }
 
 TEST_F(PolicyTest, ARootThatComesLaterOpensNothing) {

@@ -55,8 +55,7 @@ class StagingTest : public testing::Test {
     limits.max_files = 1000;
     struct stat info;
     if (stat(folder_.Path("closed").c_str(), &info) == 0) {
-      limits.closed_device = info.st_dev;
-      limits.closed_inode = info.st_ino;
+      limits.closed = {{0, 0}, {info.st_dev, info.st_ino}};
     }
     return limits;
   }
@@ -96,7 +95,7 @@ class StagingTest : public testing::Test {
       *BlobStore::Open({.folder = folder_.MakeDir("blobs"),
                         .limits = {},
                         .now = absl::Now,
-                        .has_room = [] { return true; }});
+                        .lacking_bytes = [] { return 0; }});
 };
 
 TEST_F(StagingTest, CopiesWhatIsThere) {
@@ -133,11 +132,24 @@ TEST_F(StagingTest, FollowsNoLinkOutOfTheRoot) {
   EXPECT_THAT(Stage(Input(StagedInput::Kind::kFile, "ctx/secret")),
               HasReason("PATH_NOT_ALLOWED"));
   EXPECT_FALSE(fs::exists(Copy("/secret")));
-  // One that stays inside is followed.
+}
+
+// Places have none in them when they are looked at; one that came since may
+// lead to what is closed beneath the root.
+TEST_F(StagingTest, FollowsNoLinkInsideTheRoot) {
   folder_.WriteFile("root/real/file", "text");
   fs::create_symlink("real", folder_.Path("root/inside"));
-  EXPECT_THAT(StageContext("inside"), IsOk());
-  EXPECT_EQ(ReadFile(Copy("/file")), "text");
+  fs::create_symlink("real/file", folder_.Path("root/link"));
+  EXPECT_THAT(StageContext("inside"), HasReason("PATH_NOT_ALLOWED"));
+  for (const char* path : {"inside/file", "link"}) {
+    EXPECT_THAT(Stage(Input(StagedInput::Kind::kFile, path)),
+                HasReason("PATH_NOT_ALLOWED"));
+    EXPECT_FALSE(fs::exists(Copy("")));
+  }
+  folder_.WriteFile("root/Dockerfile", "FROM a");
+  fs::create_symlink("real/file", folder_.Path("root/Dockerfile.dockerignore"));
+  EXPECT_THAT(Stage(Input(StagedInput::Kind::kDockerfile, "Dockerfile")),
+              HasReason("PATH_NOT_ALLOWED"));
 }
 
 TEST_F(StagingTest, CopiesADockerfileWithItsIgnoreFile) {
@@ -334,6 +346,32 @@ TEST_F(StagingTest, DeliversThroughNoLink) {
   EXPECT_FALSE(Deliver(StagedOutput::Kind::kFolder, "way").ok());
   EXPECT_EQ(ReadFile(folder_.Path("outside/victim")), "old");
   EXPECT_FALSE(fs::exists(folder_.Path("outside/made")));
+}
+
+// A state folder beneath a root: neither the link that one build delivers
+// leads another's output there, nor a folder of its name.
+TEST_F(StagingTest, DeliversNothingIntoTheServicesOwnFolder) {
+  folder_.WriteFile("root/state/records.db", "old");
+  fs::create_directory_symlink("root/state", folder_.Path("closed"));
+  const std::string output = folder_.Path("staging/out/0/output");
+  folder_.MakeDir("staging/out/0/output");
+  fs::create_symlink("state", output + "/d");
+  EXPECT_THAT(Deliver(StagedOutput::Kind::kFolder, "."), IsOk());
+  ASSERT_EQ(fs::read_symlink(folder_.Path("root/d")), "state");
+
+  fs::remove(output + "/d");
+  folder_.WriteFile("staging/out/0/output/records.db", "new");
+  EXPECT_FALSE(Deliver(StagedOutput::Kind::kFolder, "d").ok());
+  EXPECT_FALSE(Deliver(StagedOutput::Kind::kFolder, "d/builds").ok());
+  EXPECT_FALSE(Deliver(StagedOutput::Kind::kFolder, "state").ok());
+  folder_.WriteFile("staging/out/0/output/state/records.db", "new");
+  EXPECT_FALSE(Deliver(StagedOutput::Kind::kFolder, ".").ok());
+  fs::remove_all(output);
+  folder_.WriteFile("staging/out/0/output", "new");
+  EXPECT_FALSE(Deliver(StagedOutput::Kind::kFile, "d/records.db").ok());
+  EXPECT_FALSE(Deliver(StagedOutput::Kind::kFile, "d/builds/x").ok());
+  EXPECT_EQ(ReadFile(folder_.Path("root/state/records.db")), "old");
+  EXPECT_FALSE(fs::exists(folder_.Path("root/state/builds")));
 }
 
 TEST_F(StagingTest, DeliversNoDevicesAndNoSetuid) {

@@ -8,17 +8,22 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "base/limits.h"
 #include "gmock/gmock.h"
 #include "support/processes.h"
@@ -29,10 +34,13 @@ namespace {
 
 using ::containerbuilder::test_support::Eventually;
 using ::containerbuilder::test_support::IsOk;
+using ::testing::SizeIs;
 
 constexpr std::size_t kPart = 1024 * 1024;
+constexpr int kMaxStreams = 100;
 
-// A connection to an Acceptor whose other side reads all that comes.
+// A connection to an Acceptor whose other side reads all that comes, and for as
+// long keeps the thread that handed the connection on, as gRPC may.
 class AcceptorTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -49,11 +57,20 @@ class AcceptorTest : public testing::Test {
     absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Start(
         {{listener_.get(), /*is_unix=*/false,
           [this](FileDescriptor connection) {
-            accepted_ = std::move(connection);
-            reader_ = std::thread([this] { ReadAll(); });
+            accepted_ = connection.get();
             connected_.Notify();
+            ReadAll(connection);
           }}},
-        {.max_connections = 10, .max_connections_per_peer = 10}, nullptr);
+        {.max_connections = 10,
+         .max_connections_per_peer = 10,
+         .max_streams = kMaxStreams,
+         .max_hand_over = absl::InfiniteDuration()},
+        [this](absl::Span<const std::string> peers) {
+          ++counted_;
+          EXPECT_THAT(peers, SizeIs(1));
+          return std::vector<std::int64_t>{streams_};
+        },
+        nullptr);
     ASSERT_THAT(acceptor, IsOk());
     acceptor_ = *std::move(acceptor);
     client_ = FileDescriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -63,14 +80,14 @@ class AcceptorTest : public testing::Test {
     ASSERT_TRUE(connected_.WaitForNotificationWithTimeout(absl::Minutes(1)));
   }
   void TearDown() override {
-    acceptor_.reset();
     shutdown(client_.get(), SHUT_RDWR);
-    if (reader_.joinable()) reader_.join();
+    acceptor_.reset();
   }
 
   // Of those that a flood is told by; false where the connection has ended.
-  bool SendPart() {
-    const std::string part(kPart, 'x');
+  bool SendPart() { return Send(kPart); }
+  bool Send(std::size_t size) {
+    const std::string part(size, 'x');
     for (std::size_t sent = 0; sent < part.size();) {
       const ssize_t put = send(client_.get(), part.data() + sent,
                                part.size() - sent, MSG_NOSIGNAL);
@@ -80,33 +97,53 @@ class AcceptorTest : public testing::Test {
     return true;
   }
   bool HasEnded() { return ended_.HasBeenNotified(); }
+  void Answer() { EXPECT_EQ(send(accepted_, "x", 1, MSG_NOSIGNAL), 1); }
+  // Of this process.
+  static void Work(absl::Duration time) {
+    const std::clock_t end =
+        std::clock() +
+        static_cast<std::clock_t>(absl::ToDoubleSeconds(time) * CLOCKS_PER_SEC);
+    while (std::clock() < end) {
+    }
+  }
 
   std::unique_ptr<Acceptor> acceptor_;
   std::string peer_;
+  std::atomic<std::int64_t> streams_ = 0;
+  std::atomic<int> counted_ = 0;
 
  private:
-  void ReadAll() {
+  void ReadAll(const FileDescriptor& connection) {
     std::string buffer(1 << 20, '\0');
     while (true) {
-      pollfd readable = {accepted_.get(), POLLIN, 0};
+      pollfd readable = {connection.get(), POLLIN, 0};
       poll(&readable, 1, -1);
       const ssize_t got =
-          recv(accepted_.get(), buffer.data(), buffer.size(), 0);
+          recv(connection.get(), buffer.data(), buffer.size(), 0);
       if (got == 0 || (got < 0 && errno != EAGAIN)) break;
     }
     ended_.Notify();
   }
 
   FileDescriptor listener_;
-  FileDescriptor accepted_;
   FileDescriptor client_;
+  int accepted_ = -1;
   absl::Notification connected_;
   absl::Notification ended_;
-  std::thread reader_;
 };
 
 constexpr int kPartsOfAFlood =
     static_cast<int>(limits::kMaxUncalledBytes / kPart) + 2;
+
+// Large requests may be on their way at the same time.
+TEST_F(AcceptorTest, WhoHasCalledMaySendMoreAheadOfCalls) {
+  acceptor_->CountCall(peer_, 0);
+  for (int i = 0; i < 3 * kPartsOfAFlood; ++i) ASSERT_TRUE(SendPart());
+  EXPECT_FALSE(HasEnded());
+  const absl::Time deadline = absl::Now() + absl::Minutes(1);
+  while (SendPart()) ASSERT_LT(absl::Now(), deadline);
+  EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
+}
 
 TEST_F(AcceptorTest, UploadsThatBringNothingPayForNoFlood) {
   for (int i = 0; i < kPartsOfAFlood && SendPart(); ++i) {
@@ -141,6 +178,61 @@ TEST_F(AcceptorTest, WhatCameOfUploadsIsNoFlood) {
   const absl::Time deadline = absl::Now() + absl::Minutes(1);
   while (SendPart()) ASSERT_LT(absl::Now(), deadline);
   EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
+}
+
+TEST_F(AcceptorTest, WorkWithoutAnAnswerIsAFlood) {
+  ASSERT_TRUE(Send(limits::kMaxQuietBytes + 1));
+  EXPECT_TRUE(Eventually([this] {
+    Work(absl::Milliseconds(100));
+    return HasEnded();
+  }));
+}
+
+TEST_F(AcceptorTest, WhoIsAnsweredOrCallsMayTakeWork) {
+  const absl::Time begin = absl::Now();
+  for (absl::Duration worked; worked < 2 * limits::kMaxQuietWork;
+       worked += absl::Milliseconds(200)) {
+    ASSERT_TRUE(Send(limits::kMaxQuietBytes / 2));
+    // In turns.
+    if (absl::ToInt64Milliseconds(worked) % 400 == 0) {
+      acceptor_->CountCall(peer_, 0);
+    } else {
+      Answer();
+    }
+    Work(absl::Milliseconds(200));
+  }
+  EXPECT_FALSE(HasEnded());
+  EXPECT_GT(absl::Now() - begin, limits::kMaxQuietWork);
+}
+
+// Small as it is what begins them.
+TEST_F(AcceptorTest, MoreStreamsThanMayBeAreAFlood) {
+  streams_ = 2 * kMaxStreams;
+  ASSERT_TRUE(Send(kMaxStreams * limits::kLeastBytesPerStream));
+  ASSERT_TRUE(Eventually([this] { return counted_.load() > 0; }));
+  EXPECT_FALSE(HasEnded());
+  streams_ = 2 * kMaxStreams + 1;
+  ASSERT_TRUE(Send(kMaxStreams * limits::kLeastBytesPerStream));
+  EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
+}
+
+// Others wait for it.
+TEST_F(AcceptorTest, WhoKeepsTheHandOverIsEnded) {
+  acceptor_->SetLimits({.max_connections = 10,
+                        .max_connections_per_peer = 10,
+                        .max_hand_over = absl::Milliseconds(100)});
+  EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
+}
+
+// It may be a flood's.
+TEST_F(AcceptorTest, TheEndEndsWhatKeepsTheHandOver) {
+  std::thread flood([this] {
+    while (SendPart()) {
+    }
+  });
+  acceptor_.reset();
+  flood.join();
+  EXPECT_TRUE(HasEnded());
 }
 
 }  // namespace

@@ -82,6 +82,56 @@ TEST_F(SecretFolderTest, WhatACrashLeftIsGoneWhenItIsTakenAgain) {
   EXPECT_FALSE(fs::exists(path));
 }
 
+// The operator names another, or a variable of the environment is gone.
+TEST_F(SecretFolderTest, WhatACrashLeftIsGoneWhenAnotherIsTaken) {
+  const std::string other =
+      absl::StrCat(kMemory, "/containerbuilder-secrets-", getpid());
+  fs::create_directory(other);
+  std::string left;
+  {
+    const auto folder = SecretFolder::Take({other, kMemory}, state_.path());
+    ASSERT_THAT(folder, IsOk());
+    ASSERT_THAT(folder->Write("b1", {{"secret-0", "x"}}), IsOk());
+    left = folder->path();
+    EXPECT_THAT(left, testing::StartsWith(other));
+  }
+  EXPECT_THAT(Take(), IsOk());
+  EXPECT_FALSE(fs::exists(left));
+  fs::remove_all(other);
+}
+
+// A version that did not note where it was may have left it.
+TEST_F(SecretFolderTest, WhatACrashLeftIsGoneWhereverItMayHaveBeen) {
+  const std::string other =
+      absl::StrCat(kMemory, "/containerbuilder-secrets-", getpid());
+  fs::create_directory(other);
+  const auto folder = Take();
+  ASSERT_THAT(folder, IsOk());
+  ASSERT_THAT(folder->Write("b1", {{"secret-0", "x"}}), IsOk());
+  fs::remove(state_.Path("secret_folder"));
+  {
+    const auto next = SecretFolder::Take({other, kMemory}, state_.path());
+    ASSERT_THAT(next, IsOk());
+    EXPECT_THAT(next->path(), testing::StartsWith(other));
+  }
+  EXPECT_FALSE(fs::exists(folder->path()));
+  fs::remove_all(other);
+}
+
+// It is another service's, which runs.
+TEST_F(SecretFolderTest, ANoteThatWasCopiedTakesNothingAway) {
+  const auto folder = Take();
+  ASSERT_THAT(folder, IsOk());
+  ASSERT_THAT(folder->Write("b1", {{"secret-0", "x"}}), IsOk());
+  const test_support::TempDir copied_state;
+  fs::copy_file(state_.Path("secret_folder"),
+                copied_state.Path("secret_folder"));
+  const auto other = SecretFolder::Take({kMemory}, copied_state.path());
+  ASSERT_THAT(other, IsOk());
+  EXPECT_TRUE(fs::exists(folder->build_path("b1") + "/secret-0"));
+  fs::remove(other->path());
+}
+
 TEST_F(SecretFolderTest, EachServiceHasItsOwn) {
   const test_support::TempDir other_state;
   const auto folder = Take();
@@ -133,8 +183,8 @@ TEST_F(SecretFolderTest, NotInAFolderThatOthersPlanted) {
 TEST_F(SecretFolderTest, AllOrNone) {
   const auto folder = Take();
   ASSERT_THAT(folder, IsOk());
-  EXPECT_FALSE(
-      folder->Write("b1", {{"a", "x"}, {std::string(300, 'n'), "y"}}).ok());
+  EXPECT_THAT(folder->Write("b1", {{"a", "x"}, {std::string(300, 'n'), "y"}}),
+              StatusIs(absl::StatusCode::kPermissionDenied));
   EXPECT_FALSE(fs::exists(folder->build_path("b1")));
 }
 

@@ -1,13 +1,18 @@
 #include "build/secrets.h"
 
+#include <cstddef>
+#include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
+#include "secrets/redactor.h"
 #include "support/status_matchers.h"
 
 namespace containerbuilder::service {
@@ -69,8 +74,91 @@ TEST(SecretsTest, Bounds) {
   EXPECT_THAT(CheckSecrets(spec), RefusedFor("spec.secrets: "));
 
   spec.Clear();
+  for (int i = 0; i < 33; ++i) {
+    AddAuth(spec, absl::StrCat("r", i), "me", std::string(64 * 1024 - 2, 'x'));
+    EXPECT_EQ(CheckSecrets(spec).ok(), i < 32) << i;
+  }
+  EXPECT_THAT(CheckSecrets(spec), RefusedFor("spec.registry_auths: "));
+
+  spec.Clear();
   for (int i = 0; i < 101; ++i) AddSecret(spec, absl::StrCat(i), "v");
   EXPECT_THAT(CheckSecrets(spec), RefusedFor("at most 100"));
+}
+
+// limits::kMaxSecretBytesPerBuild says how much memory that is.
+TEST(SecretsTest, WhatHidesThemIsBounded) {
+  std::mt19937 random(20261129);
+  const auto noise = [&random](std::size_t size) {
+    std::string bytes(size, '\0');
+    for (char& byte : bytes) {
+      // Passwords have no control characters.
+      byte = static_cast<char>(' ' + random() % 95);
+    }
+    return bytes;
+  };
+  const auto nodes_per_byte = [](const v1::BuildSpec& spec) {
+    EXPECT_THAT(CheckSecrets(spec), IsOk());
+    return static_cast<double>(PatternSet(RevealingTextsOf(spec)).size()) /
+           static_cast<double>(limits::kMaxSecretBytesPerBuild);
+  };
+  v1::BuildSpec many;
+  for (int i = 0; i < 32; ++i) {
+    AddSecret(many, absl::StrCat(i), noise(64 * 1024));
+  }
+  EXPECT_LT(nodes_per_byte(many), 3);
+
+  v1::BuildSpec lines;
+  for (int i = 0; i < 32; ++i) {
+    std::string text;
+    while (text.size() < 64 * 1024 - 7) absl::StrAppend(&text, noise(6), "\n");
+    AddSecret(lines, absl::StrCat(i), text);
+  }
+  EXPECT_LT(nodes_per_byte(lines), 3.7);
+
+  v1::BuildSpec auths;
+  for (int i = 0; i < 100; ++i) {
+    AddAuth(auths, absl::StrCat("r", i), "me", noise(20 * 1024));
+  }
+  EXPECT_LT(nodes_per_byte(auths), 4.5);
+}
+
+// limits::kMaxAlignedRedactionBytes says how much memory that is; a node takes
+// 14 bytes.
+TEST(SecretsTest, WhatHidesTheShortestIsBounded) {
+  const auto nodes_per_byte = [](const v1::BuildSpec& spec) {
+    return static_cast<double>(PatternSet(RevealingTextsOf(spec)).size()) /
+           static_cast<double>(limits::kMaxAlignedRedactionBytes);
+  };
+  std::mt19937 random(20261129);
+  v1::BuildSpec lines;
+  v1::BuildSpec auths;
+  for (int i = 0; i < 32; ++i) {
+    std::string noise(2048, '\0');
+    for (char& byte : noise) byte = static_cast<char>(' ' + random() % 95);
+    AddAuth(auths, absl::StrCat("r", i), "me", noise);
+    for (std::size_t at = 64; at < noise.size(); at += 64) noise[at] = '\n';
+    AddSecret(lines, absl::StrCat(i), noise);
+  }
+  EXPECT_LT(nodes_per_byte(lines), 150 / 14.0);
+  EXPECT_LT(nodes_per_byte(auths), 150 / 14.0);
+}
+
+// As in Docker's configuration, and as `base64` prints it.
+TEST(SecretsTest, UserAndPasswordAreHidden) {
+  v1::BuildSpec spec;
+  const std::string password =
+      "correct horse battery staple, and more words than fit into a line";
+  AddAuth(spec, "r", "me", password);
+  const auto patterns = std::make_shared<PatternSet>(RevealingTextsOf(spec));
+  const auto shown = [&patterns](const std::string& output) {
+    Redactor redactor(patterns);
+    const std::string first = redactor.Feed(output);
+    return first + redactor.Finish();
+  };
+  std::string encoded = absl::Base64Escape("me:" + password);
+  EXPECT_EQ(shown("\"" + encoded + "\""), "\"***\"");
+  encoded.insert(76, "\n");
+  EXPECT_EQ(shown(encoded), "***\n***");
 }
 
 TEST(SecretsTest, NoTwoOfOneName) {

@@ -15,6 +15,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -242,7 +243,7 @@ TEST_F(SqliteBuildStoreFaultTest, NoFlippedByteMakesAWrongRecord) {
           }
         };
     check_all((*store)->Unfinished());
-    check_all((*store)->OldestEnded(100));
+    check_all((*store)->OldestEnded(std::nullopt, 100));
     for (ListQuery query : {ListQuery{.page_size = 1000},
                             ListQuery{.annotations = {{"team", "2"}}}}) {
       const auto page = (*store)->List(query);

@@ -37,6 +37,7 @@ using testing::ElementsAreArray;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Optional;
+using testing::SizeIs;
 using v1::Build;
 
 class SqliteBuildStoreTest : public testing::Test {
@@ -84,10 +85,9 @@ TEST_F(SqliteBuildStoreTest, GetsNothingWhereThereIsNothing) {
               StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(store_->Delete(NameOf(1)), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(store_->Unfinished().value(), IsEmpty());
-  EXPECT_THAT(store_->OldestEnded(10).value(), IsEmpty());
+  EXPECT_THAT(store_->OldestEnded(std::nullopt, 10).value(), IsEmpty());
   EXPECT_THAT(store_->Names().value(), IsEmpty());
-  EXPECT_EQ(store_->EndedTotals()->ended_builds, 0);
-  EXPECT_EQ(store_->EndedTotals()->ended_bytes, 0);
+  EXPECT_THAT(store_->EndedTotals().value(), IsEmpty());
   const auto page = store_->List({});
   EXPECT_THAT(page->records, IsEmpty());
   EXPECT_EQ(page->next_before_arrival, std::nullopt);
@@ -174,20 +174,31 @@ TEST_F(SqliteBuildStoreTest, DeletesARecordAndItsAnnotations) {
 }
 
 TEST_F(SqliteBuildStoreTest, TellsWhatHasEndedOldestFirst) {
+  storage::v1::BuildRecord anns = MakeEndedRecord(6, absl::Minutes(90));
+  anns.mutable_build()->set_requester("ann");
   ASSERT_THAT(store_->InsertAll({
                   MakeEndedRecord(1, absl::Hours(3)),
                   MakeRecord(2, Build::STATE_RUNNING),
                   MakeEndedRecord(3, absl::Hours(1), Build::STATE_SUCCEEDED),
                   MakeEndedRecord(4, absl::Hours(2), Build::STATE_INTERRUPTED),
                   MakeRecord(5, Build::STATE_CANCELLING),
+                  anns,
               }),
               IsOk());
-  EXPECT_THAT(NamesOf(store_->OldestEnded(10).value()),
-              ElementsAre(NameOf(3), NameOf(4), NameOf(1)));
-  EXPECT_THAT(NamesOf(store_->OldestEnded(2).value()),
+  EXPECT_THAT(NamesOf(store_->OldestEnded(std::nullopt, 10).value()),
+              ElementsAre(NameOf(3), NameOf(6), NameOf(4), NameOf(1)));
+  EXPECT_THAT(NamesOf(store_->OldestEnded(std::nullopt, 2).value()),
+              ElementsAre(NameOf(3), NameOf(6)));
+  EXPECT_THAT(NamesOf(store_->OldestEnded("local", 2).value()),
               ElementsAre(NameOf(3), NameOf(4)));
-  EXPECT_EQ(store_->EndedTotals()->ended_builds, 3);
-  EXPECT_EQ(store_->EndedTotals()->ended_bytes, 3000 + 1 + 3 + 4);
+  EXPECT_THAT(NamesOf(store_->OldestEnded("ann", 2).value()),
+              ElementsAre(NameOf(6)));
+  const auto totals = store_->EndedTotals().value();
+  EXPECT_THAT(totals, SizeIs(2));
+  EXPECT_EQ(totals.at("local").ended_builds, 3);
+  EXPECT_EQ(totals.at("local").ended_bytes, 3000 + 1 + 3 + 4);
+  EXPECT_EQ(totals.at("ann").ended_builds, 1);
+  EXPECT_EQ(totals.at("ann").ended_bytes, 1006);
   EXPECT_THAT(NamesOf(store_->Unfinished().value()),
               ElementsAre(NameOf(2), NameOf(5)));
 }
@@ -208,7 +219,7 @@ TEST_F(SqliteBuildStoreTest, EveryStateIsEndedOrNot) {
   EXPECT_THAT(states,
               ElementsAre(Build::STATE_UNSPECIFIED, Build::STATE_QUEUED,
                           Build::STATE_RUNNING, Build::STATE_CANCELLING));
-  EXPECT_EQ(store_->EndedTotals()->ended_builds, number - 4);
+  EXPECT_EQ(store_->EndedTotals()->at("local").ended_builds, number - 4);
 }
 
 TEST_F(SqliteBuildStoreTest, TextsAreOnlyTexts) {
@@ -457,7 +468,8 @@ TEST_F(SqliteBuildStoreTest, ManyThreadsAtOnce) {
   for (std::thread& thread : threads) thread.join();
   Reopen();
   EXPECT_EQ(store_->Names()->size(), kThreads * kBuilds * 2 / 3);
-  EXPECT_EQ(store_->EndedTotals()->ended_builds, kThreads * kBuilds * 2 / 3);
+  EXPECT_EQ(store_->EndedTotals()->at("local").ended_builds,
+            kThreads * kBuilds * 2 / 3);
   EXPECT_THAT(store_->Unfinished().value(), IsEmpty());
 }
 

@@ -106,6 +106,19 @@ TEST(ParseFlagsTest, IgnoresWhatIsNoFlag) {
               IsEmpty());
 }
 
+// Each program takes that long.
+struct SlowProcessRunner : public FakeProcessRunner {
+  absl::StatusOr<std::shared_ptr<Process>> Start(
+      const Command& command,
+      std::shared_ptr<ProcessListener> listener) override {
+    uptime += takes;
+    return FakeProcessRunner::Start(command, std::move(listener));
+  }
+
+  absl::Duration takes = absl::ZeroDuration();
+  absl::Duration uptime = absl::Hours(1);
+};
+
 class ToolchainTest : public testing::Test {
  protected:
   ToolchainTest() {
@@ -131,6 +144,7 @@ class ToolchainTest : public testing::Test {
       return variable->second;
     };
     host.working_folder = folder_.path();
+    host.uptime = [this] { return runner_.uptime; };
     toolchain_.emplace(options_, host, &runner_);
     return *toolchain_;
   }
@@ -139,7 +153,7 @@ class ToolchainTest : public testing::Test {
   ToolchainOptions options_;
   std::map<std::string, std::string> environment_;
   Platform platform_ = Platform::kLinux;
-  FakeProcessRunner runner_;
+  SlowProcessRunner runner_;
 
  private:
   std::optional<Toolchain> toolchain_;
@@ -385,6 +399,26 @@ TEST_F(ToolchainTest, CutsOffNerdctlThatHangs) {
                     StatusIs(absl::StatusCode::kFailedPrecondition,
                              HasSubstr("nerdctl --version: did not answer "
                                        "within 10ms"))));
+}
+
+TEST_F(ToolchainTest, BelievesForASecondThatNerdctlHangs) {
+  Install("nerdctl");
+  runner_.Set("nerdctl --version", {.status = {.term_signal = 9}});
+  runner_.takes = absl::Seconds(5);
+  Toolchain& toolchain = Make();
+  const absl::StatusOr<NerdctlInfo> hung = toolchain.Nerdctl();
+  EXPECT_THAT(hung, HasReason("NERDCTL_NOT_EXECUTABLE"));
+  runner_.uptime += absl::Milliseconds(999);
+  EXPECT_EQ(toolchain.Nerdctl().status(), hung.status());
+  EXPECT_EQ(runner_.Starts("nerdctl --version"), 1);
+  runner_.uptime += absl::Milliseconds(1);
+  EXPECT_THAT(toolchain.Nerdctl(), HasReason("NERDCTL_NOT_EXECUTABLE"));
+  EXPECT_EQ(runner_.Starts("nerdctl --version"), 2);
+
+  // But not of a file that was put into its place.
+  folder_.WriteFile("bin/nerdctl", "#!/bin/sh\n# another size\n", 0755);
+  runner_.Set("nerdctl --version", {.stdout_data = "nerdctl version 2.1.3\n"});
+  ASSERT_THAT(toolchain.Nerdctl(), IsOk());
 }
 
 TEST_F(ToolchainTest, AnswersManyCallersAtOnce) {

@@ -44,7 +44,8 @@ struct EngineOptions {
   // How long builds may go on after Shutdown was called.
   absl::Duration drain_timeout = absl::Seconds(30);
   // Ended builds are forgotten with their logs, oldest first, when they are
-  // older than this, more than this, or their logs have more bytes than this.
+  // older than this; and of the caller who has the most, when they are more
+  // than this, or their logs and artifacts have more bytes than this.
   absl::Duration retain_age = absl::Hours(24 * 30);
   std::int64_t retain_builds = 10'000;
   std::int64_t retain_bytes = std::int64_t{20} << 30;
@@ -69,7 +70,8 @@ struct EngineOptions {
 
   // A folder in memory (tmpfs) where secrets and credentials by value are while
   // their builds run. Empty: $XDG_RUNTIME_DIR, /run or /dev/shm, the first that
-  // is in memory and may be written to; where none is, they are refused.
+  // is in memory and may be written to; where none is, they are refused. What a
+  // crash left is taken away at the next start, also where it was another.
   std::string secret_dir;
   // Builds of callers who are not trusted use the registry logins of this
   // process's user (~/.docker), and so what those may pull and
@@ -79,8 +81,9 @@ struct EngineOptions {
   // This process is a child subreaper and starts no children but through the
   // engine: reap descendants of builds that become its children.
   bool reap_orphans = false;
-  // Where the log about builds goes, a line for each admission and end and for
-  // what went wrong; null: nowhere. Called on many threads at once.
+  // Where the log about builds goes: a line for each admission, cancel, end and
+  // deletion, with the caller's name, and for what went wrong; null: nowhere.
+  // Called on many threads at once.
   std::shared_ptr<spdlog::logger> logger;
 };
 

@@ -27,7 +27,10 @@ struct PolicyOptions {
   // All options that callers may use, named as nerdctl build's flags. The
   // default ones reach no file, host or right of the server by themselves.
   // Others come with rules of their own: their paths must be under the roots,
-  // and the lists below say what they may name.
+  // and the lists below say what they may name. The build arguments
+  // BUILDKIT_ATTEST_... and BUILDKIT_INLINE_CACHE are attest and cache-to by
+  // other names, and go with them; of the others that begin with BUILDKIT_
+  // callers may send those that concern their own build alone.
   std::vector<std::string> allowed_options = {
       "build-arg", "file", "label", "network", "no-cache", "platform",
       "progress",  "pull", "quiet", "tag",     "target"};

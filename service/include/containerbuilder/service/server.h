@@ -53,7 +53,7 @@ class Server {
   // Refuses new builds, leaves those that wait to the next server, and gives
   // those that run options.drain_timeout; then stops them, waits until nothing
   // of them is left and their callers have been told, and ends all calls. A
-  // caller that does not read is not waited for longer than five seconds. Any
+  // caller that does not read is not waited for longer than ten seconds. Any
   // number of times.
   void Shutdown();
 

@@ -82,9 +82,9 @@ struct ServerOptions : EngineOptions {
   // have is used.
   int max_connections = 4000;
   int max_connections_per_peer = 256;
-  // Calls at the same time on one connection, watches included; a client's
-  // further ones wait. The C++ client puts up to 64 streams on each, so with
-  // no more than that its other calls may wait for its builds.
+  // Calls at the same time on one connection, watches included; a client lets
+  // further ones wait (the C++ client puts 64 streams on each, so 64 or less
+  // stalls its calls). One over TCP with more than twice is reset. 0: no limit.
   int max_streams_per_connection = 100;
   // What gRPC may keep in memory for all connections; over it, it closes some.
   std::int64_t max_rpc_memory_bytes = std::int64_t{512} << 20;
