@@ -76,6 +76,11 @@ absl::StatusOr<std::vector<std::string>> NamesIn(int folder,
   const int fd = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return FileError(path, errno);
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fd), ::closedir);
+  if (stream == nullptr) {
+    const int error = errno;
+    ::close(fd);
+    return FileError(path, error);
+  }
   std::vector<std::string> names;
   while (true) {
     errno = 0;
