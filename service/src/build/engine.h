@@ -198,8 +198,7 @@ class Engine {
   absl::Status ForgetOldest();
   using TotalsByRequester = std::map<std::string, BuildStore::Totals>;
   // Whether it is forgotten, and out of the totals.
-  bool ForgetEnded(const storage::v1::BuildRecord& record,
-                   TotalsByRequester& totals);
+  bool ForgetEnded(const std::string& name, TotalsByRequester& totals);
 
   // --- Admission
   struct Request {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -383,50 +384,50 @@ absl::Status Engine::ForgetOldest() {
   }();
   CONTAINERBUILDER_ASSIGN_OR_RETURN(TotalsByRequester totals,
                                     store_->EndedTotals());
-  const absl::Time now = RetentionTime();
-  CONTAINERBUILDER_ASSIGN_OR_RETURN(
-      const std::vector<BuildRecord> oldest,
-      store_->OldestEnded(std::nullopt, limits::kMaxForgottenAtOnce));
   int left = limits::kMaxForgottenAtOnce;
-  for (const BuildRecord& record : oldest) {
-    if (now - FromTimestamp(record.build().finish_time()) <=
-        bounds.retain_age) {
-      break;
-    }
-    left -= ForgetEnded(record, totals) ? 1 : 0;
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      const std::vector<std::string> too_old,
+      store_->OldestEnded({.ended_before = RetentionTime() - bounds.retain_age,
+                           .limit = left}));
+  for (const std::string& name : too_old) {
+    left -= ForgetEnded(name, totals) ? 1 : 0;
   }
   // Beyond that nobody's builds are forgotten for those of somebody who has
   // more.
-  const auto whose = [&] {
-    return WhoseToForget(totals, bounds.retain_builds, bounds.retain_bytes);
-  };
+  std::map<std::string, std::deque<std::string>> oldest_of;
   while (left > 0) {
-    const std::optional<std::string> requester = whose();
+    const std::optional<std::string> requester =
+        WhoseToForget(totals, bounds.retain_builds, bounds.retain_bytes);
     if (!requester) break;
-    CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<BuildRecord> his,
-                                      store_->OldestEnded(requester, left));
-    const int before = left;
-    for (const BuildRecord& record : his) {
-      if (whose() != requester) break;
-      left -= ForgetEnded(record, totals) ? 1 : 0;
+    const auto [his, is_new] = oldest_of.try_emplace(*requester);
+    if (is_new) {
+      CONTAINERBUILDER_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                                        store_->OldestEnded({
+                                            .requester = requester,
+                                            .limit = left,
+                                        }));
+      his->second.assign(names.begin(), names.end());
     }
-    if (left == before) break;
+    if (his->second.empty()) break;
+    left -= ForgetEnded(his->second.front(), totals) ? 1 : 0;
+    his->second.pop_front();
   }
   return absl::OkStatus();
 }
 
-bool Engine::ForgetEnded(const BuildRecord& record, TotalsByRequester& totals) {
-  const std::string& name = record.build().name();
+bool Engine::ForgetEnded(const std::string& name, TotalsByRequester& totals) {
   if (FindLive(name) != nullptr) return false;  // its end is being recorded
-  if (const absl::Status gone = Forget(name); !gone.ok()) {
+  const absl::StatusOr<BuildRecord> record = store_->Get(name);
+  const absl::Status gone = record.ok() ? Forget(name) : record.status();
+  if (!gone.ok()) {
     logger_->error("{}: cannot be forgotten: {}", name,
                    std::string(gone.message()));
     return false;
   }
-  BuildStore::Totals& his = totals[record.build().requester()];
+  BuildStore::Totals& his = totals[record->build().requester()];
   --his.ended_builds;
-  his.ended_bytes -= record.journal_bytes();
-  logger_->info("{} of {}: forgotten", name, record.build().requester());
+  his.ended_bytes -= record->journal_bytes();
+  logger_->info("{} of {}: forgotten", name, record->build().requester());
   return true;
 }
 

@@ -19,7 +19,7 @@
 #include "base/failpoint.h"
 #include "base/remove_tree.h"
 #include "base/status_macros.h"
-#include "process/processes.h"
+#include "base/unique_fd.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -69,7 +69,7 @@ absl::Status Claim(const std::string& path) {
         path,
         " is a link, which others may have made; name the folder itself"));
   }
-  const FileDescriptor folder(
+  const UniqueFd folder(
       open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder.valid() || fstat(folder.get(), &found) != 0) {
     return absl::ErrnoToStatus(errno, path);

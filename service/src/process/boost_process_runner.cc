@@ -32,6 +32,7 @@
 #include "absl/time/time.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
+#include "base/unique_fd.h"
 #include "boost/asio/any_io_executor.hpp"
 #include "boost/asio/buffer.hpp"
 #include "boost/asio/executor_work_guard.hpp"
@@ -71,17 +72,16 @@ constexpr int kMaxUnsettledLooks = 3;
 
 // The read end goes to `reader`, the write end is returned. It is above 2, so
 // that setting up one standard stream cannot close what is to be another.
-absl::StatusOr<FileDescriptor> OpenPipe(
-    asio::posix::stream_descriptor& reader) {
+absl::StatusOr<UniqueFd> OpenPipe(asio::posix::stream_descriptor& reader) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) {
     return absl::ErrnoToStatus(errno, "Cannot open a pipe");
   }
-  FileDescriptor read_end(ends[0]);
-  FileDescriptor write_end(ends[1]);
+  UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
   if (write_end.get() <= STDERR_FILENO) {
-    write_end = FileDescriptor(
-        fcntl(write_end.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    write_end =
+        UniqueFd(fcntl(write_end.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
     if (!write_end.valid()) {
       return absl::ErrnoToStatus(errno, "Cannot open a pipe");
     }
@@ -92,7 +92,7 @@ absl::StatusOr<FileDescriptor> OpenPipe(
   if (error) {
     return absl::ErrnoToStatus(error.value(), "Cannot watch a pipe");
   }
-  read_end.Release();
+  read_end.release();
   return write_end;
 }
 
@@ -300,8 +300,8 @@ class BoostProcessRunner::Group final
   Clock::duration poll_interval_ =
       absl::ToChronoMilliseconds(limits::kGroupPollInterval);
   bool group_ended_ = false;
-  pid_t member_ = 0;                    // see FindMember
-  std::vector<FileDescriptor> doomed_;  // pidfds of what was sent SIGKILL
+  pid_t member_ = 0;              // see FindMember
+  std::vector<UniqueFd> doomed_;  // pidfds of what was sent SIGKILL
   int unsettled_looks_ = 0;
   ExitStatus status_;
 };
@@ -315,22 +315,22 @@ absl::StatusOr<pid_t> BoostProcessRunner::Group::Launch(
     pipe.buffer =
         std::make_unique_for_overwrite<char[]>(limits::kMaxOutputChunkBytes);
   }
-  CONTAINERBUILDER_ASSIGN_OR_RETURN(const FileDescriptor stdout_end,
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const UniqueFd stdout_end,
                                     OpenPipe(pipes_[0].reader));
-  CONTAINERBUILDER_ASSIGN_OR_RETURN(const FileDescriptor stderr_end,
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(const UniqueFd stderr_end,
                                     OpenPipe(pipes_[1].reader));
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const pid_t pid, Spawn(command, stdout_end.get(), stderr_end.get()));
 
-  FileDescriptor pidfd = OpenPidfd(pid);
-  FileDescriptor exit = OpenPidfd(pid);
+  UniqueFd pidfd = OpenPidfd(pid);
+  UniqueFd exit = OpenPidfd(pid);
   int error = pidfd.valid() && exit.valid() ? 0 : errno;
   if (error == 0) {
     try {
       exit_.assign(exit.get());
-      exit.Release();
+      exit.release();
       leader_ = boost::process::v2::process(strand_, pid, pidfd.get());
-      pidfd.Release();
+      pidfd.release();
     } catch (const boost::system::system_error& failure) {
       error = failure.code().value();
     }
@@ -514,7 +514,7 @@ bool BoostProcessRunner::Group::MarkedRun() {
     // The pid may have become another's meanwhile. What the pidfd stands for
     // cannot change, and if the pid is marked now, it stands for that process
     // or for one that is dead.
-    FileDescriptor pidfd = OpenPidfd(pid);
+    UniqueFd pidfd = OpenPidfd(pid);
     if (!pidfd.valid() || IsMarked(pid, mark_) != Marked::kYes ||
         !SendSignal(pidfd, SIGKILL)) {
       return;

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/unique_fd.h"
 #include "process/processes.h"
 
 namespace containerbuilder::service {
@@ -64,7 +65,7 @@ class Sweep {
 
   // Waits until all that was found is gone; false at the deadline.
   bool Await(Clock::time_point deadline) {
-    for (const FileDescriptor& pidfd : doomed_) {
+    for (const UniqueFd& pidfd : doomed_) {
       pollfd event = {.fd = pidfd.get(), .events = POLLIN, .revents = 0};
       const absl::Duration left = absl::FromChrono(deadline - Clock::now());
       if (left <= absl::ZeroDuration() ||
@@ -79,7 +80,7 @@ class Sweep {
  private:
   void KillLeader(const ProcessId& leader) {
     if (leader.boot_id != boot_id_ || leader.pid <= 1) return;
-    FileDescriptor pidfd = OpenPidfd(leader.pid);
+    UniqueFd pidfd = OpenPidfd(leader.pid);
     // Looked at after the pidfd was opened: what it stands for cannot change.
     const std::optional<ProcessStat> stat = ReadProcessStat(leader.pid);
     if (!pidfd.valid() || !stat || stat->start_ticks != leader.start_ticks) {
@@ -92,7 +93,7 @@ class Sweep {
   void KillMarked(pid_t pid) {
     if (pid == getpid() || pid <= 1) return;
     if (!IsMarkedNow(pid)) return;
-    FileDescriptor pidfd = OpenPidfd(pid);
+    UniqueFd pidfd = OpenPidfd(pid);
     if (!pidfd.valid() || !IsMarkedNow(pid)) return;
     const std::optional<ProcessStat> stat = ReadProcessStat(pid);
     if (!stat) return;
@@ -106,7 +107,7 @@ class Sweep {
     if (pid == getpid() || pid <= 1) return;
     std::optional<ProcessStat> stat = ReadProcessStat(pid);
     if (!stat || stat->group != group || !Runs(*stat)) return;
-    FileDescriptor pidfd = OpenPidfd(pid);
+    UniqueFd pidfd = OpenPidfd(pid);
     stat = ReadProcessStat(pid);
     if (!pidfd.valid() || !stat || stat->group != group) return;
     Kill(std::move(pidfd), *stat);
@@ -119,7 +120,7 @@ class Sweep {
     return HasAnyMark(*environment, marks_);
   }
 
-  void Kill(FileDescriptor pidfd, const ProcessStat& stat) {
+  void Kill(UniqueFd pidfd, const ProcessStat& stat) {
     if (!Runs(stat) || !SendSignal(pidfd, SIGKILL)) return;
     doomed_.push_back(std::move(pidfd));
   }
@@ -128,7 +129,7 @@ class Sweep {
   const std::string boot_id_;
   absl::flat_hash_set<absl::string_view> marks_;
   absl::flat_hash_set<pid_t> groups_;
-  std::vector<FileDescriptor> doomed_;
+  std::vector<UniqueFd> doomed_;
   bool unsettled_ = false;
   int unsettled_looks_ = 0;
 };

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,7 +20,7 @@ namespace {
 
 // The whole of a small file; nothing and errno where it cannot be read.
 std::optional<std::string> ReadFile(const std::string& path) {
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return std::nullopt;
   std::string content;
   for (;;) {
@@ -36,14 +37,14 @@ std::optional<std::string> ReadFile(const std::string& path) {
 }  // namespace
 
 // glibc 2.36 has functions for these two, but not declared for C++.
-FileDescriptor OpenPidfd(pid_t pid) {
-  return FileDescriptor(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+UniqueFd OpenPidfd(pid_t pid) {
+  return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
 }
-bool SendSignal(const FileDescriptor& pidfd, int signal) {
+bool SendSignal(const UniqueFd& pidfd, int signal) {
   return syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) == 0;
 }
 
-bool HasEnded(const FileDescriptor& pidfd) {
+bool HasEnded(const UniqueFd& pidfd) {
   pollfd event = {.fd = pidfd.get(), .events = POLLIN, .revents = 0};
   return poll(&event, 1, 0) == 1;
 }

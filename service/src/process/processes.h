@@ -3,47 +3,26 @@
 
 #include <dirent.h>
 #include <sys/types.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
+#include "base/unique_fd.h"
 
 // What Linux tells of processes, and pidfds. A pid may mean another process at
 // any time after its own was reaped; each function says what it does about it.
 namespace containerbuilder::service {
 
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.Release()) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-
-  bool valid() const { return fd_ >= 0; }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
 // Stands for the process that has the pid now, for good; not valid where there
 // is none.
-FileDescriptor OpenPidfd(pid_t pid);
-bool SendSignal(const FileDescriptor& pidfd, int signal);
+UniqueFd OpenPidfd(pid_t pid);
+bool SendSignal(const UniqueFd& pidfd, int signal);
 // Whether what the pidfd stands for runs no more.
-bool HasEnded(const FileDescriptor& pidfd);
+bool HasEnded(const UniqueFd& pidfd);
 
 // errno says that there was no room to look, not that there is nothing.
 bool OutOfResources(int error);

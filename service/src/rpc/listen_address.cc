@@ -30,7 +30,7 @@ constexpr int kSocketFlags = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 // Somebody has a listening socket there, if only with a full queue.
 bool IsLive(const sockaddr_un& address) {
-  const FileDescriptor fd(socket(AF_UNIX, kSocketFlags, 0));
+  const UniqueFd fd(socket(AF_UNIX, kSocketFlags, 0));
   if (!fd.valid()) return true;  // nothing is taken away on a guess
   return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
                  sizeof(address)) == 0 ||
@@ -91,7 +91,7 @@ bool IsRepeated(const addrinfo* first, const addrinfo* host) {
   return false;
 }
 
-int PortOf(const FileDescriptor& fd) {
+int PortOf(const UniqueFd& fd) {
   sockaddr_storage bound = {};
   socklen_t size = sizeof(bound);
   if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
@@ -173,7 +173,7 @@ absl::Status BoundAddress::BindUnix(const std::string& path,
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());
   CONTAINERBUILDER_RETURN_IF_ERROR(RemoveStale(path, address, setting));
-  FileDescriptor fd(socket(AF_UNIX, kSocketFlags, 0));
+  UniqueFd fd(socket(AF_UNIX, kSocketFlags, 0));
   // The file is made with the socket's own mode, so that it is never wider.
   if (!fd.valid() || fchmod(fd.get(), 0600) != 0) {
     return absl::ErrnoToStatus(errno, setting);
@@ -212,7 +212,7 @@ absl::Status BoundAddress::BindTcp(const ListenAddress& address) {
     } else {
       reinterpret_cast<sockaddr_in&>(local).sin_port = htons(port);
     }
-    FileDescriptor fd(socket(host->ai_family, kSocketFlags, 0));
+    UniqueFd fd(socket(host->ai_family, kSocketFlags, 0));
     // A kernel without IPv6 has names for it all the same.
     if (!fd.valid() && errno == EAFNOSUPPORT) continue;
     const int on = 1;

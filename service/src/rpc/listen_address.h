@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "process/processes.h"
+#include "base/unique_fd.h"
 
 namespace containerbuilder::service {
 
@@ -41,7 +41,7 @@ class BoundAddress {
   // As ServerOptions.listen has it, with the real port.
   const std::string& address() const { return address_; }
   // Non-blocking, and listening.
-  const std::vector<FileDescriptor>& sockets() const { return sockets_; }
+  const std::vector<UniqueFd>& sockets() const { return sockets_; }
 
  private:
   BoundAddress() = default;
@@ -49,7 +49,7 @@ class BoundAddress {
   absl::Status BindTcp(const ListenAddress& address);
 
   std::string address_;
-  std::vector<FileDescriptor> sockets_;
+  std::vector<UniqueFd> sockets_;
   std::string socket_path_;  // to take away, while the file is this one
   dev_t device_ = 0;
   ino_t inode_ = 0;

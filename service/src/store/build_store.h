@@ -109,10 +109,17 @@ class BuildStore {
   // By requester; none who has none.
   virtual absl::StatusOr<std::map<std::string, Totals>> EndedTotals() = 0;
 
-  // At most `limit` of those that have ended, of this requester's or of all, by
-  // finish_time, oldest first.
-  virtual absl::StatusOr<std::vector<storage::v1::BuildRecord>> OldestEnded(
-      const std::optional<std::string>& requester, int limit) = 0;
+  struct EndedQuery {
+    // This caller's only.
+    std::optional<std::string> requester = std::nullopt;
+    // Ended before this.
+    std::optional<absl::Time> ended_before = std::nullopt;
+    int limit = 0;
+  };
+  // The names of builds that have ended, by finish_time, oldest first. Cheap:
+  // no record is read, so only Get tells whether they are what they seem.
+  virtual absl::StatusOr<std::vector<std::string>> OldestEnded(
+      const EndedQuery& query) = 0;
 };
 
 }  // namespace containerbuilder::service

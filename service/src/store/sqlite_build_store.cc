@@ -347,6 +347,14 @@ absl::StatusOr<std::vector<BuildRecord>> ReadRecords(
   return records;
 }
 
+std::vector<std::string> ReadNames(SQLite::Statement& statement) {
+  std::vector<std::string> names;
+  while (statement.executeStep()) {
+    names.push_back(statement.getColumn(0).getString());
+  }
+  return names;
+}
+
 std::string SelectRecords(absl::string_view rest) {
   return absl::StrCat("SELECT ", kRecordColumns,
                       " FROM builds b JOIN records r USING (arrival) ", rest);
@@ -684,13 +692,9 @@ absl::StatusOr<std::vector<BuildRecord>> SqliteBuildStore::Unfinished() {
 absl::StatusOr<std::vector<std::string>> SqliteBuildStore::Names() {
   return reader_->Use([](SQLite::Database& database)
                           -> absl::StatusOr<std::vector<std::string>> {
-    std::vector<std::string> names;
     SQLite::Statement statement(database,
                                 "SELECT name FROM builds ORDER BY name");
-    while (statement.executeStep()) {
-      names.push_back(statement.getColumn(0).getString());
-    }
-    return names;
+    return ReadNames(statement);
   });
 }
 
@@ -713,17 +717,22 @@ SqliteBuildStore::EndedTotals() {
       });
 }
 
-absl::StatusOr<std::vector<BuildRecord>> SqliteBuildStore::OldestEnded(
-    const std::optional<std::string>& requester, int limit) {
-  return reader_->Use([&](SQLite::Database& database) {
+absl::StatusOr<std::vector<std::string>> SqliteBuildStore::OldestEnded(
+    const EndedQuery& query) {
+  return reader_->Use([&](SQLite::Database& database)
+                          -> absl::StatusOr<std::vector<std::string>> {
     SQLite::Statement statement(
         database,
-        SelectRecords(absl::StrCat("WHERE b.ended = 1 ",
-                                   requester ? "AND b.requester = ?2 " : "",
-                                   "ORDER BY b.finish_time LIMIT ?1")));
-    statement.bind(1, limit);
-    if (requester) statement.bind(2, *requester);
-    return ReadRecords(statement, path_);
+        absl::StrCat("SELECT name FROM builds WHERE ended = 1 ",
+                     query.requester ? "AND requester = ?2 " : "",
+                     query.ended_before ? "AND finish_time < ?3 " : "",
+                     "ORDER BY finish_time LIMIT ?1"));
+    statement.bind(1, query.limit);
+    if (query.requester) statement.bind(2, *query.requester);
+    if (query.ended_before) {
+      statement.bind(3, absl::ToUnixNanos(*query.ended_before));
+    }
+    return ReadNames(statement);
   });
 }
 

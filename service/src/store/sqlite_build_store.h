@@ -62,8 +62,8 @@ class SqliteBuildStore final : public BuildStore {
   absl::StatusOr<std::vector<storage::v1::BuildRecord>> Unfinished() override;
   absl::StatusOr<std::vector<std::string>> Names() override;
   absl::StatusOr<std::map<std::string, Totals>> EndedTotals() override;
-  absl::StatusOr<std::vector<storage::v1::BuildRecord>> OldestEnded(
-      const std::optional<std::string>& requester, int limit) override;
+  absl::StatusOr<std::vector<std::string>> OldestEnded(
+      const EndedQuery& query) override;
 
  private:
   // A connection and the right to use it.

@@ -68,7 +68,7 @@ class BindTest : public testing::Test {
   }
   // A socket whose server is dead.
   void LeaveSocket() const {
-    const FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM, 0));
+    const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM, 0));
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, path_.c_str(), sizeof(address.sun_path) - 1);

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/timestamps.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "support/status_matchers.h"
@@ -85,7 +86,7 @@ TEST_F(SqliteBuildStoreTest, GetsNothingWhereThereIsNothing) {
               StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(store_->Delete(NameOf(1)), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(store_->Unfinished().value(), IsEmpty());
-  EXPECT_THAT(store_->OldestEnded(std::nullopt, 10).value(), IsEmpty());
+  EXPECT_THAT(store_->OldestEnded({.limit = 10}).value(), IsEmpty());
   EXPECT_THAT(store_->Names().value(), IsEmpty());
   EXPECT_THAT(store_->EndedTotals().value(), IsEmpty());
   const auto page = store_->List({});
@@ -185,14 +186,18 @@ TEST_F(SqliteBuildStoreTest, TellsWhatHasEndedOldestFirst) {
                   anns,
               }),
               IsOk());
-  EXPECT_THAT(NamesOf(store_->OldestEnded(std::nullopt, 10).value()),
+  EXPECT_THAT(store_->OldestEnded({.limit = 10}).value(),
               ElementsAre(NameOf(3), NameOf(6), NameOf(4), NameOf(1)));
-  EXPECT_THAT(NamesOf(store_->OldestEnded(std::nullopt, 2).value()),
+  EXPECT_THAT(store_->OldestEnded({.limit = 2}).value(),
               ElementsAre(NameOf(3), NameOf(6)));
-  EXPECT_THAT(NamesOf(store_->OldestEnded("local", 2).value()),
+  EXPECT_THAT(store_->OldestEnded({.requester = "local", .limit = 2}).value(),
               ElementsAre(NameOf(3), NameOf(4)));
-  EXPECT_THAT(NamesOf(store_->OldestEnded("ann", 2).value()),
+  EXPECT_THAT(store_->OldestEnded({.requester = "ann", .limit = 2}).value(),
               ElementsAre(NameOf(6)));
+  const absl::Time end =
+      FromTimestamp(MakeEndedRecord(4, absl::Hours(2)).build().finish_time());
+  EXPECT_THAT(store_->OldestEnded({.ended_before = end, .limit = 10}).value(),
+              ElementsAre(NameOf(3), NameOf(6)));
   const auto totals = store_->EndedTotals().value();
   EXPECT_THAT(totals, SizeIs(2));
   EXPECT_EQ(totals.at("local").ended_builds, 3);
