@@ -18,9 +18,9 @@ for _name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy"):
 for _name in ("CONTAINER_BUILDER_ADDRESS", "DOCKER_BUILDKIT"):
     os.environ.pop(_name, None)
 
-READY_SECONDS = 20
+READY_SECONDS = 60
 # The daemon ends running builds on SIGTERM: their grace period is ten seconds.
-STOP_SECONDS = 25
+STOP_SECONDS = 60
 
 
 def required(variable: str) -> str:
@@ -30,7 +30,7 @@ def required(variable: str) -> str:
     return value
 
 
-def eventually(condition, what: str, seconds: float = 15, interval: float = 0.02):
+def eventually(condition, what: str, seconds: float = 60, interval: float = 0.02):
     """Calls `condition` until it answers something true, and answers that; fails when the time is over."""
     deadline = time.monotonic() + seconds
     while True:
@@ -40,6 +40,17 @@ def eventually(condition, what: str, seconds: float = 15, interval: float = 0.02
         if time.monotonic() > deadline:
             pytest.fail(f"not within {seconds} s: {what}")
         time.sleep(interval)
+
+
+def is_traced(pid: int) -> bool:
+    """Whether a tracer has all threads of the process."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            if "TracerPid:\t0\n" in (task / "status").read_text():
+                return False
+        except OSError:
+            continue  # the thread has ended
+    return True
 
 
 @pytest.fixture(name="eventually")

@@ -46,9 +46,9 @@ def test_call_is_cancelled(start_call, wait_for_step, assert_nothing_runs, daemo
 
 
 def test_deadline_passes(start_call, wait_for_step, assert_nothing_runs, daemon, long_context, image):
-    call = start_call(long_context, timeout=6, tag=[image()])
+    call = start_call(long_context, timeout=20, tag=[image()])
     wait_for_step(call.output, long_context)
-    call.wait(15)
+    call.wait(40)
     assert call.error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert_nothing_runs(long_context)
     assert_service_goes_on(daemon)
@@ -87,8 +87,8 @@ def test_daemon_is_stopped(start_call, start_cli, wait_for_step, assert_nothing_
     assert build.failure.reason == "SHUTDOWN"
     assert cli.wait(30) == 78
     assert daemon.process.wait(30) == 0
-    assert_nothing_runs(by_call, 1)
-    assert_nothing_runs(by_cli, 1)
+    assert_nothing_runs(by_call)
+    assert_nothing_runs(by_cli)
 
 
 def test_policy_timeout(start_call, assert_nothing_runs, daemon, long_context, image):
@@ -99,7 +99,7 @@ def test_policy_timeout(start_call, assert_nothing_runs, daemon, long_context, i
     events = [response.event for response in daemon.stub.Build(request, timeout=60)]
     build = events[-1].finished.build
     assert (build.state, build.failure.reason) == (pb.Build.STATE_TIMED_OUT, "TIMED_OUT")
-    assert_nothing_runs(long_context, 1)
+    assert_nothing_runs(long_context)
     assert_service_goes_on(daemon)
 
 

@@ -402,9 +402,11 @@ TEST_F(DisconnectTest, CancelEndsABuildThatWaits) {
 
 TEST_F(DisconnectTest, TheCallsDeadlineIsADisconnect) {
   Start();
-  const auto call = api().Build(HeldWith(v1::DISCONNECT_POLICY_CANCEL),
-                                absl::Milliseconds(1500));
-  const std::string name = call->Next()->name();
+  const auto call =
+      api().Build(HeldWith(v1::DISCONNECT_POLICY_CANCEL), absl::Seconds(10));
+  const auto started = call->Next();
+  ASSERT_TRUE(started);
+  const std::string name = started->name();
   EXPECT_THAT(call->End(), StatusIs(absl::StatusCode::kDeadlineExceeded));
   ExpectGone(name);
 }
@@ -444,14 +446,14 @@ TEST_F(DisconnectTest, LingerCountsFromTheLastLeave) {
 }
 
 TEST_F(DisconnectTest, LingerOfACreatedBuildCountsFromItsCreation) {
-  constexpr absl::Duration kLinger = absl::Milliseconds(500);
+  constexpr absl::Duration kLinger = absl::Seconds(3);
   StartWithOneSlot();
   TakeSlot();
   const absl::Time begin = absl::Now();
   // It waits, and nobody is attached.
   v1::BuildRequest request = Request("ctx", "");
   request.mutable_policy()->set_disconnect_policy(v1::DISCONNECT_POLICY_LINGER);
-  request.mutable_policy()->mutable_linger()->set_nanos(500'000'000);
+  request.mutable_policy()->mutable_linger()->set_seconds(3);
   const std::string name = Create(request);
   EXPECT_TRUE(Eventually(
       [&] { return Get(name).state() == v1::Build::STATE_CANCELLED; }));

@@ -302,6 +302,10 @@ std::size_t OpenFiles() {
 
 TEST_F(BoundsTest, ManyBuildsLeaveNothingInTheProcess) {
   constexpr int kBuilds = kSanitized ? 30 : 150;
+  // Connections come and go; a build that leaves something leaves it each time.
+  constexpr std::size_t kSlack = 8;
+  // Its programs would be children of this process.
+  options_.health_interval = absl::Hours(1);
   Start();
   const std::vector<v1::BuildRequest> requests = {
       Request("good", "stdout x\n"), Request("bad", "exit 1\n"),
@@ -321,7 +325,7 @@ TEST_F(BoundsTest, ManyBuildsLeaveNothingInTheProcess) {
     return last == files;
   }));
   for (int i = 0; i < kBuilds; ++i) run(i);
-  EXPECT_TRUE(Eventually([&] { return OpenFiles() <= files; }))
+  EXPECT_TRUE(Eventually([&] { return OpenFiles() <= files + kSlack; }))
       << OpenFiles() << " after " << files;
   // No zombies either.
   EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);

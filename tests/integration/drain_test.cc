@@ -202,7 +202,7 @@ TEST_F(DrainTest, ACancelThatWaitsIsAnswered) {
   Start([](auto& options) { options.drain_timeout = kLong; });
   v1::BuildRequest request = Request(
       "ctx", absl::StrCat("ignore-term\ntouch ", Ready("x"), "\nsleep 600\n"));
-  request.mutable_policy()->mutable_grace_period()->set_nanos(500'000'000);
+  request.mutable_policy()->mutable_grace_period()->set_seconds(5);
   const std::string name = Create(request);
   AwaitReady("x");
   std::thread canceller([&] {

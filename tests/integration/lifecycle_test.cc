@@ -104,7 +104,7 @@ TEST_F(LifecycleTest, TheCallsDeadlineStopsIt) {
   const auto stub = v1::ContainerBuilder::NewStub(grpc::CreateChannel(
       server_.unix_address(), grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(3)));
+  context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(15)));
   const auto reader = stub->Build(&context, LongBuild());
   v1::BuildResponse response;
   while (reader->Read(&response)) {

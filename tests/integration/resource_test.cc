@@ -317,11 +317,11 @@ TEST_F(ResourceTest, ACancelsDeadlineMayPassAndTheBuildEndsAllTheSame) {
   Start();
   v1::BuildRequest request = Request(
       "ctx", absl::StrCat("ignore-term\ntouch ", Ready("x"), "\nsleep 600\n"));
-  request.mutable_policy()->mutable_grace_period()->set_seconds(1);
+  request.mutable_policy()->mutable_grace_period()->set_seconds(10);
   const std::string name = Create(request);
   AwaitReady("x");
   AwaitState(name, v1::Build::STATE_RUNNING);
-  EXPECT_THAT(api().Cancel(name, absl::Milliseconds(200)),
+  EXPECT_THAT(api().Cancel(name, absl::Seconds(2)),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_EQ(Get(name).state(), v1::Build::STATE_CANCELLING);
   EXPECT_EQ(Await(name).state(), v1::Build::STATE_CANCELLED);

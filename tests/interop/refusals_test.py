@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 from attacks import ATTACKS
-from conftest import Daemon, eventually, required
+from conftest import Daemon, eventually, is_traced, required
 from containerbuilder.v1 import container_builder_pb2 as pb
 from google.protobuf import json_format
 from google.rpc import error_details_pb2
@@ -502,10 +502,8 @@ def traced(daemon, path):
     )
     lines = []
     try:
-        tasks = Path(f"/proc/{daemon.process.pid}/task")
         eventually(
-            lambda: tracer.poll() is not None
-            or all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks.iterdir()),
+            lambda: tracer.poll() is not None or is_traced(daemon.process.pid),
             "strace has all threads (ptrace is needed)",
         )
         yield lines

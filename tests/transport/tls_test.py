@@ -178,7 +178,7 @@ def test_certificates_change_under_connections(start, authority, server, folder,
     assert served(daemon.tcp_address) == before
     replace(server.key, new.key.read_bytes())
     eventually(lambda: served(daemon.tcp_address) == pem(new), "new connections are shown the new certificate")
-    assert "the certificates were read again" in daemon.log.read_text()
+    eventually(lambda: "the certificates were read again" in daemon.log.read_text(), "the log tells of it")
     assert daemon.log.read_text().count("the certificates stay as they were") == 1
 
     (folder / "gate").touch()
@@ -256,7 +256,7 @@ def refusal(folder, *flags) -> str:
         cwd=folder,
     )
     assert result.returncode == 1, result
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr
     return lines[0]
