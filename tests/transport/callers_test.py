@@ -354,6 +354,23 @@ def test_a_cancel_an_end_and_a_deletion_are_logged_by_caller(daemon, context, ev
 # --- Limits of one caller --------------------------------------------------------------------------------------------
 
 
+def test_others_do_not_wait_behind_all_calls_of_one(daemon, context):
+    """One caller's large pages take the service long, and another's call comes after all of them."""
+    # Each page has two MiB.
+    for _ in range(2):
+        spec = pb.BuildSpec(dockerfile="FROM scratch\n" + "#" * (2**20 - 100))
+        name = as_(daemon, "builder").CreateBuild(request_for(context, spec=spec), timeout=60).build.name
+    as_(daemon, "other").Health(pb.HealthRequest(), timeout=20)
+    calls = 40
+    stub, others_stub = as_(daemon, "builder"), as_(daemon, "other")
+    others_stub.GetBuild.future(pb.GetBuildRequest(name=name), timeout=60).exception()  # connected
+    pages = [stub.ListBuilds.future(pb.ListBuildsRequest(), timeout=60) for _ in range(calls)]
+    refused(lambda: others_stub.GetBuild(pb.GetBuildRequest(name=name), timeout=60), NOT_FOUND, "BUILD_NOT_FOUND")
+    done = sum(page.done() for page in pages)
+    assert done <= calls // 2, f"{done} of {calls} before it"
+    assert all(len(page.result().builds) == 2 for page in pages)
+
+
 def test_calls_per_caller(start, callers):
     daemon = start(f"--callers_file={callers}", "--max_calls_per_second=2")
     builder, other = as_(daemon, "builder"), as_(daemon, "other")

@@ -102,9 +102,13 @@ inline constexpr std::int64_t kMaxCallBytes = 512 * 1024 * 1024;
 // builds can still list and cancel them. A build keeps its spec as it runs and
 // as it is shown, and its arguments.
 inline constexpr std::int64_t kSpecCopies = 3;
-// What is smaller is not counted, as nearly all requests and answers are, so
-// that callers who take all that there is for all keep nobody else from them.
+// What is smaller, as nearly all requests and answers are, a caller may have
+// also where others have taken all that there is for all.
 inline constexpr std::int64_t kCountedMessageBytes = 64 * 1024;
+// An answer that is not read counts until the peer has it. Its connection is
+// ended where that takes longer than ServerOptions::transfer_idle_timeout and
+// its size at this speed, which is that of a poor radio link.
+inline constexpr std::int64_t kLeastAnswerBytesPerSecond = 16 * 1024;
 // What ConstructArgs answers, in which each value has the name of its flag
 // before it; the kernel takes an eighth.
 inline constexpr std::size_t kMaxConstructedBytes = 16 * 1024 * 1024;
@@ -120,6 +124,11 @@ inline constexpr std::size_t kMaxAnnotationBytes = 64 * 1024;
 // Streams of events that one caller, no admin, reads at the same time. Those of
 // ended builds take two descriptors each.
 inline constexpr int kMaxOpenWatches = 256;
+// Each holds an event that is not read: one with output is as small as this.
+// Those that are larger, with a build's arguments or its record, count as what
+// else a caller has in memory.
+inline constexpr std::int64_t kUncountedEventBytes =
+    kMaxOutputChunkBytes + 1024;
 
 // A probe of Health (a version, `buildctl debug workers`).
 inline constexpr absl::Duration kProbeTimeout = absl::Seconds(5);
@@ -272,9 +281,12 @@ inline constexpr absl::Duration kFloodCheckInterval = absl::Milliseconds(50);
 // gRPC takes a connection over on the thread that hands it over, and goes on to
 // read from it there while there is something to read: who counts what a flood
 // sends must not be the one who reads it. More threads would not help, as gRPC
-// takes over one connection at a time. A connection that keeps the thread for
-// longer than a handshake may take, keeps others out, and is ended.
+// takes over one connection at a time. Of each host one waits for it, and the
+// host's others behind those of others. It takes milliseconds: a connection
+// that keeps the thread for so long is ended, and a fourth of what its host may
+// send beside calls is gone.
 inline constexpr int kHandOverThreads = 1;
+inline constexpr int kHandOversPerHost = 1;
 inline constexpr absl::Duration kMaxHandOverTime = absl::Seconds(5);
 
 // Connections that the kernel keeps until they are accepted; it cuts this to
@@ -313,6 +325,9 @@ inline constexpr std::size_t kMaxLoggedBytes = 128;
 // for the disk; streams only read what was just written.
 inline constexpr int kRequestThreads = 8;
 inline constexpr int kStreamThreads = 4;
+// Of the work of each kind, so much of one caller's is done at a time: the
+// other threads are for other callers.
+inline constexpr int kTurnsPerCaller = 2;
 // A program that hangs is waited for on threads of their own: one for Health,
 // whose answer is everybody's who waited for it, and some for what asks nerdctl
 // alone, which may answer while another program hangs.
@@ -321,8 +336,6 @@ inline constexpr int kNerdctlThreads = 4;
 // Admissions of callers who are not trusted copy contexts: more at a time
 // would only share a disk.
 inline constexpr int kAdmissionThreads = 4;
-// Of one caller at a time; the others are for other callers.
-inline constexpr int kAdmissionsPerCaller = 2;
 // Uploads and downloads: the disk is what they wait for.
 inline constexpr int kTransferThreads = 4;
 // Of builds, the ends, records and timers: what may wait for the disk.

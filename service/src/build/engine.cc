@@ -94,17 +94,21 @@ absl::Status CheckRequestId(absl::string_view request_id) {
                    " printable ASCII characters and no spaces; send a UUID"));
 }
 
+absl::Status CheckOptionCount(const v1::BuildOptions& options,
+                              absl::string_view field) {
+  if (options.options_size() <= limits::kMaxOptions) return absl::OkStatus();
+  return errors::OptionInvalid(
+      field, absl::StrCat("a build has at most ", limits::kMaxOptions,
+                          " of them, and these are ", options.options_size(),
+                          "; send the values of one flag in one option"));
+}
+
 // What is kept of each build and is no argument, which are counted elsewhere.
 absl::Status CheckCounts(
     const v1::BuildSpec& spec,
     const google::protobuf::Map<std::string, std::string>& annotations) {
-  if (spec.options().options_size() > limits::kMaxOptions) {
-    return errors::OptionInvalid(
-        "spec.options.options",
-        absl::StrCat("a build has at most ", limits::kMaxOptions,
-                     " of them, and these are ", spec.options().options_size(),
-                     "; send the values of one flag in one option"));
-  }
+  CONTAINERBUILDER_RETURN_IF_ERROR(
+      CheckOptionCount(spec.options(), "spec.options.options"));
   std::size_t bytes = 0;
   for (const auto& [key, value] : annotations) {
     bytes += key.size() + value.size();
@@ -125,7 +129,9 @@ absl::Status CheckCounts(
 // What the disk says when there is no room, or others keep the records busy, as
 // callers are told it.
 absl::Status ForCaller(const absl::Status& status) {
-  if (absl::IsUnavailable(status)) return errors::Storage(status.message());
+  if (absl::IsUnavailable(status)) {
+    return errors::StorageSlow("the records are busy; try again");
+  }
   if (absl::IsResourceExhausted(status)) {
     return errors::NoSpace(status.message());
   }
@@ -355,6 +361,11 @@ absl::Status Engine::SetPolicy(const PolicyOptions& options) {
 absl::StatusOr<v1::ConstructArgsResponse> Engine::ConstructArgs(
     const v1::BuildOptions& options, const Caller& caller) {
   const std::shared_ptr<const Policy> policy = this->policy();
+  // Each may name a path, which is looked for.
+  if (!caller.trusted) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        CheckOptionCount(options, "options.options"));
+  }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(
       const std::vector<std::string> args,
       service::ConstructArgs(options, policy->PathRulesFor(caller), "options"));

@@ -218,13 +218,20 @@ absl::Status CheckNoLinks(const std::string& folder, absl::string_view field) {
   std::filesystem::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != std::filesystem::recursive_directory_iterator();
        entry.increment(error)) {
-    if (!entry->is_symlink(error) || error) continue;
+    const bool is_link = entry->is_symlink(error);
+    if (error) break;
+    if (!is_link) continue;
     return errors::PathNotAllowed(
         field,
         absl::StrCat("a cache is made of files and folders, and \"",
                      Shortened(ToUtf8(entry->path().filename().string())),
                      "\" is a link, which would be followed on the server"),
         "");
+  }
+  // Modes are as they were sent.
+  if (error == std::errc::permission_denied) {
+    return errors::OptionInvalid(
+        field, "a folder of the cache is closed to its owner; open it up");
   }
   return error ? errors::Internal(absl::StrCat(field, ": ", error.message()))
                : absl::OkStatus();

@@ -1,6 +1,5 @@
 #include "rpc/acceptor.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -30,6 +29,7 @@
 #include "absl/time/time.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
+#include "rpc/peer_host.h"
 #include "spdlog/logger.h"
 
 namespace containerbuilder::service {
@@ -50,8 +50,8 @@ std::chrono::nanoseconds WorkOf(clockid_t clock) {
          std::chrono::nanoseconds(time.tv_nsec);
 }
 
-FileDescriptor OpenSpare() {
-  return FileDescriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
+UniqueFd OpenSpare() {
+  return UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 // Descriptors that connections leave to builds, which need a handful each.
@@ -66,39 +66,6 @@ int DescriptorLimit() {
       std::min<rlim_t>(files.rlim_cur, std::numeric_limits<int>::max()));
 }
 
-// As gRPC writes it in ServerContext::peer; empty for unix.
-std::string PeerOf(const sockaddr_storage& address) {
-  std::array<char, INET6_ADDRSTRLEN> text = {};
-  if (address.ss_family == AF_INET) {
-    const auto& ip = reinterpret_cast<const sockaddr_in&>(address);
-    inet_ntop(AF_INET, &ip.sin_addr, text.data(), text.size());
-    return absl::StrCat("ipv4:", text.data(), ":", ntohs(ip.sin_port));
-  }
-  if (address.ss_family != AF_INET6) return "";
-  const auto& ip = reinterpret_cast<const sockaddr_in6&>(address);
-  if (IN6_IS_ADDR_V4MAPPED(&ip.sin6_addr)) {
-    inet_ntop(AF_INET, &ip.sin6_addr.s6_addr[12], text.data(), text.size());
-    return absl::StrCat("ipv4:", text.data(), ":", ntohs(ip.sin6_port));
-  }
-  inet_ntop(AF_INET6, &ip.sin6_addr, text.data(), text.size());
-  return absl::StrCat("ipv6:%5B", text.data(), "%5D:", ntohs(ip.sin6_port));
-}
-
-// What connections are counted by: one machine, or one network that has
-// addresses without end.
-std::string HostNameOf(const sockaddr_storage& address) {
-  const auto bytes = [](const void* data, std::size_t size) {
-    return std::string(static_cast<const char*>(data), size);
-  };
-  if (address.ss_family == AF_INET) {
-    return bytes(&reinterpret_cast<const sockaddr_in&>(address).sin_addr, 4);
-  }
-  if (address.ss_family != AF_INET6) return "";
-  const auto& ip = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-  if (IN6_IS_ADDR_V4MAPPED(&ip)) return bytes(&ip.s6_addr[12], 4);
-  return bytes(&ip, 8);
-}
-
 // An allowance after it has grown for a while.
 std::int64_t Refilled(std::int64_t allowance, absl::Duration time,
                       std::int64_t per_second, std::int64_t most) {
@@ -111,7 +78,7 @@ std::int64_t Refilled(std::int64_t allowance, absl::Duration time,
 
 // The process behind a unix socket runs as this user or as root. The socket's
 // mode says the same; it may have been changed.
-bool IsOwnUser(const FileDescriptor& connection) {
+bool IsOwnUser(const UniqueFd& connection) {
   ucred peer = {};
   socklen_t size = sizeof(peer);
   return getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) ==
@@ -119,14 +86,14 @@ bool IsOwnUser(const FileDescriptor& connection) {
          (peer.uid == 0 || peer.uid == geteuid());
 }
 
-void SetOption(const FileDescriptor& socket, int level, int name, int value) {
+void SetOption(const UniqueFd& socket, int level, int name, int value) {
   // Without it the connection works, too.
   setsockopt(socket.get(), level, name, &value, sizeof(value));
 }
 
 // What gRPC does for connections that it accepts itself, and the kernel's own
 // look at whether the peer is still there.
-void SetTcpOptions(const FileDescriptor& connection) {
+void SetTcpOptions(const UniqueFd& connection) {
   const int user_timeout_ms = static_cast<int>(absl::ToInt64Milliseconds(
       limits::kKeepaliveTime + limits::kKeepaliveTimeout));
   SetOption(connection, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -142,8 +109,8 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(
   auto acceptor = absl::WrapUnique(new Acceptor(std::move(listeners), limits,
                                                 std::move(count_streams),
                                                 std::move(logger)));
-  acceptor->epoll_ = FileDescriptor(epoll_create1(EPOLL_CLOEXEC));
-  acceptor->stop_ = FileDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  acceptor->epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
+  acceptor->stop_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   acceptor->spare_ = OpenSpare();
   if (!acceptor->epoll_.valid() || !acceptor->stop_.valid() ||
       !acceptor->spare_.valid()) {
@@ -167,6 +134,7 @@ Acceptor::Acceptor(std::vector<Listener> listeners, Limits limits,
       logger_(std::move(logger)),
       limits_(limits),
       hand_overs_(std::make_unique<Executor>(limits::kHandOverThreads)),
+      hand_over_turns_(hand_overs_.get(), limits::kHandOversPerHost),
       next_id_(listeners_.size() + 1),
       refusals_(limits::kRefusalLogInterval),
       floods_(limits::kRefusalLogInterval) {}
@@ -263,6 +231,12 @@ void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
                              uploads.open * limits::kUploadAheadBytes);
 }
 
+void Acceptor::EndUnread(const std::string& peer) {
+  if (absl::StartsWith(peer, "unix:")) return;
+  absl::MutexLock lock(&mutex_);
+  unread_.insert(peer);
+}
+
 void Acceptor::CheckFloods(absl::Time now) {
   absl::flat_hash_map<std::string, std::int64_t> ahead_of_host;
   for (const auto& [id, connection] : connections_) {
@@ -270,11 +244,10 @@ void Acceptor::CheckFloods(absl::Time now) {
     if (ahead > 0) ahead_of_host[connection.host] += ahead;
   }
   for (auto& [id, connection] : connections_) {
-    if (connection.peer.empty()) continue;
+    if (connection.peer.empty() || connection.ended) continue;
     const std::int64_t balance = Account(connection, now);
     if (IsQuiet(connection)) {
       HostOf(connection.host, now).allowance -= limits::kMaxUncalledBytes;
-      connection.quiet_from = connection.read;  // once
       End(connection, now, "it sent what nothing can be made of");
       continue;
     }
@@ -289,7 +262,11 @@ void Acceptor::CheckFloods(absl::Time now) {
     if (floods) End(connection, now, "it sent much and called nothing");
   }
   CheckStreams(now);
+  CheckUnread(now);
   CheckHandOver(now);
+  if (hosts_.size() > limits::kMaxRestingHosts + connections_.size()) {
+    ForgetRestedHosts(now);
+  }
   absl::MutexLock lock(&mutex_);
   // What is left is of connections that have ended, or came just now.
   if (called_.size() > connections_.size() + limits::kMaxRestingHosts) {
@@ -304,10 +281,10 @@ void Acceptor::CheckStreams(absl::Time now) {
     most = limits_.max_streams;
   }
   if (most == 0 || std::chrono::steady_clock::now() < streams_due_) return;
-  std::vector<const Connection*> counted;
+  std::vector<Connection*> counted;
   std::vector<std::string> peers;
   for (auto& [id, connection] : connections_) {
-    if (connection.peer.empty() ||
+    if (connection.peer.empty() || connection.ended ||
         connection.received - connection.received_when_counted <
             most * limits::kLeastBytesPerStream) {
       continue;
@@ -329,6 +306,20 @@ void Acceptor::CheckStreams(absl::Time now) {
     std::int64_t& allowance = HostOf(counted[i]->host, now).allowance;
     allowance = std::min(allowance, -limits::kMaxUncalledHostBytes);
     End(*counted[i], now, "it began too many streams");
+  }
+}
+
+void Acceptor::CheckUnread(absl::Time now) {
+  absl::flat_hash_set<std::string> unread;
+  {
+    absl::MutexLock lock(&mutex_);
+    unread.swap(unread_);
+  }
+  if (unread.empty()) return;
+  for (auto& [id, connection] : connections_) {
+    if (unread.contains(connection.peer) && !connection.ended) {
+      End(connection, now, "it did not read its answers");
+    }
   }
 }
 
@@ -397,10 +388,12 @@ std::int64_t Acceptor::TakeCalled(const std::string& peer) {
   return called;
 }
 
-void Acceptor::End(const Connection& connection, absl::Time now,
+void Acceptor::End(Connection& connection, absl::Time now,
                    absl::string_view reason) {
+  connection.ended = true;
   // gRPC finds it reset, and so do we. After a mere shutdown it would still
-  // read what waits in the kernel, which may be megabytes.
+  // read what waits in the kernel, which may be megabytes. The kernel's count
+  // of what it sent begins anew with that.
   const sockaddr nowhere = {.sa_family = AF_UNSPEC, .sa_data = {}};
   if (connect(connection.watched.get(), &nowhere, sizeof(nowhere)) != 0) {
     shutdown(connection.watched.get(), SHUT_RDWR);
@@ -423,9 +416,9 @@ void Acceptor::AcceptAll(const Listener& listener) {
 bool Acceptor::AcceptOne(const Listener& listener) {
   sockaddr_storage address = {};
   socklen_t size = sizeof(address);
-  FileDescriptor connection(accept4(listener.socket,
-                                    reinterpret_cast<sockaddr*>(&address),
-                                    &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  UniqueFd connection(accept4(listener.socket,
+                              reinterpret_cast<sockaddr*>(&address), &size,
+                              SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!connection.valid()) {
     switch (errno) {
       case EMFILE:
@@ -440,16 +433,17 @@ bool Acceptor::AcceptOne(const Listener& listener) {
         return true;
     }
   }
-  std::string host = listener.is_unix ? "" : HostNameOf(address);
+  std::string peer = listener.is_unix ? "" : PeerName(address);
+  std::string host = listener.is_unix ? "" : PeerHost(peer);
   const absl::string_view refusal = Refusal(listener, connection, host);
   if (!refusal.empty()) {
     LogRefusal(refusal);
     return true;
   }
   HandOn(listener, std::move(connection),
-         {.watched = FileDescriptor(),
+         {.watched = UniqueFd(),
           .host = std::move(host),
-          .peer = listener.is_unix ? "" : PeerOf(address),
+          .peer = std::move(peer),
           .at = absl::Now(),
           .allowance = limits::kMaxUncalledBytes,
           .quiet_since_work = WorkOf(CLOCK_PROCESS_CPUTIME_ID)});
@@ -457,7 +451,7 @@ bool Acceptor::AcceptOne(const Listener& listener) {
 }
 
 absl::string_view Acceptor::Refusal(const Listener& listener,
-                                    const FileDescriptor& connection,
+                                    const UniqueFd& connection,
                                     const std::string& host) {
   const int descriptors = DescriptorLimit();
   // The lowest free number is given, so this one tells how many are in use.
@@ -480,10 +474,10 @@ absl::string_view Acceptor::Refusal(const Listener& listener,
   return "";
 }
 
-void Acceptor::HandOn(const Listener& listener, FileDescriptor descriptor,
+void Acceptor::HandOn(const Listener& listener, UniqueFd descriptor,
                       Connection connection) {
   connection.watched =
-      FileDescriptor(fcntl(descriptor.get(), F_DUPFD_CLOEXEC, /*at_least=*/0));
+      UniqueFd(fcntl(descriptor.get(), F_DUPFD_CLOEXEC, /*at_least=*/0));
   if (!connection.watched.valid()) return;
   const std::uint64_t id = next_id_++;
   // No events but the end of both directions: gRPC shuts a connection down
@@ -494,12 +488,13 @@ void Acceptor::HandOn(const Listener& listener, FileDescriptor descriptor,
     ++tcp_connections_;
     ++HostOf(connection.host, connection.at).connections;
   }
+  const std::string host = connection.host;
   connections_.emplace(id, std::move(connection));
   absl::MutexLock lock(&mutex_);
   if (hand_overs_ == nullptr) return;
-  hand_overs_->Post(
-      [this, id, &listener,
-       handed_over = std::make_shared<FileDescriptor>(std::move(descriptor))] {
+  hand_over_turns_.Post(
+      host, [this, id, &listener,
+             handed_over = std::make_shared<UniqueFd>(std::move(descriptor))] {
         SetHandedOver(id);
         listener.hand_over(std::move(*handed_over));
         SetHandedOver(std::nullopt);
@@ -522,18 +517,22 @@ void Acceptor::CheckHandOver(absl::Time now) {
     }
   }
   const auto found = id ? connections_.find(*id) : connections_.end();
-  if (found == connections_.end() || found->second.peer.empty()) return;
+  if (found == connections_.end() || found->second.peer.empty() ||
+      found->second.ended) {
+    return;
+  }
+  HostOf(found->second.host, now).allowance -= limits::kMaxUncalledBytes;
   End(found->second, now, "it kept others from being taken over");
 }
 
 bool Acceptor::ShedOne(const Listener& listener) {
-  spare_ = FileDescriptor();
-  FileDescriptor shed(
+  spare_ = UniqueFd();
+  UniqueFd shed(
       accept4(listener.socket, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   // The kernel asks for a descriptor before it looks for a connection, so there
   // may have been none.
   const bool any = shed.valid();
-  shed = FileDescriptor();
+  shed = UniqueFd();
   spare_ = OpenSpare();
   if (any) LogRefusal("no descriptors or memory are left");
   if (spare_.valid()) return any;
@@ -552,9 +551,6 @@ void Acceptor::LogRefusal(absl::string_view reason) {
 }
 
 Acceptor::Host& Acceptor::HostOf(const std::string& name, absl::Time now) {
-  if (hosts_.size() >= limits::kMaxRestingHosts + connections_.size()) {
-    ForgetRestedHosts(now);
-  }
   Host& host =
       hosts_.try_emplace(name, Host{0, now, limits::kMaxUncalledHostBytes})
           .first->second;
@@ -578,8 +574,10 @@ void Acceptor::ForgetRestedHosts(absl::Time now) {
 void Acceptor::Forget(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
-  // Its last calls are its host's credit.
-  if (!found->second.peer.empty()) Account(found->second, absl::Now());
+  // Its last calls are its host's credit; of one that was ended nothing is.
+  if (!found->second.peer.empty() && !found->second.ended) {
+    Account(found->second, absl::Now());
+  }
   const std::string& host = found->second.host;
   if (!host.empty()) {
     --tcp_connections_;

@@ -13,6 +13,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -21,7 +22,8 @@
 #include "absl/types/span.h"
 #include "base/executor.h"
 #include "base/limits.h"
-#include "process/processes.h"
+#include "base/unique_fd.h"
+#include "rpc/caller_turns.h"
 #include "rpc/log_throttle.h"
 
 namespace spdlog {
@@ -59,7 +61,7 @@ class Acceptor {
       absl::Span<const std::string> peers)>;
   // Takes the connection's descriptor over; on a thread of the acceptor's that
   // does nothing else.
-  using HandOver = std::function<void(FileDescriptor connection)>;
+  using HandOver = std::function<void(UniqueFd connection)>;
   struct Listener {
     int socket = -1;  // non-blocking; the caller's
     bool is_unix = false;
@@ -85,10 +87,12 @@ class Acceptor {
   void BeginUpload(const std::string& peer);
   void CountPiece(const std::string& peer, std::int64_t bytes);
   void EndUpload(const std::string& peer);
+  // A peer does not read what it asked for: its connection is ended soon.
+  void EndUnread(const std::string& peer);
 
  private:
   struct Connection {
-    FileDescriptor watched;
+    UniqueFd watched;
     // Empty for unix.
     std::string host;  // what it is counted by
     std::string peer;  // as gRPC names it
@@ -98,6 +102,7 @@ class Acceptor {
     std::int64_t sent = 0;
     std::int64_t allowance = 0;
     bool has_called = false;
+    bool ended = false;  // by us
     // Of what was received, how much gRPC has read, and had read when anything
     // was sent to it or called by it last; and the process' work until then.
     std::int64_t read = 0;
@@ -133,9 +138,9 @@ class Acceptor {
   bool AcceptOne(const Listener& listener);
   // Why the connection is not taken; empty if it is.
   absl::string_view Refusal(const Listener& listener,
-                            const FileDescriptor& connection,
+                            const UniqueFd& connection,
                             const std::string& host);
-  void HandOn(const Listener& listener, FileDescriptor descriptor,
+  void HandOn(const Listener& listener, UniqueFd descriptor,
               Connection connection);
   // The same, where there is no descriptor for it.
   bool ShedOne(const Listener& listener);
@@ -151,11 +156,12 @@ class Acceptor {
   std::int64_t AheadOf(const Connection& connection);
   // Ends connections that have begun more streams than they may.
   void CheckStreams(absl::Time now);
+  // Ends those that do not read.
+  void CheckUnread(absl::Time now);
   // Ends a connection that keeps the thread that hands them over.
   void CheckHandOver(absl::Time now);
   void SetHandedOver(std::optional<std::uint64_t> id);
-  void End(const Connection& connection, absl::Time now,
-           absl::string_view reason);
+  void End(Connection& connection, absl::Time now, absl::string_view reason);
   Host& HostOf(const std::string& name, absl::Time now);
   // Hosts with no connections that have not flooded lately.
   void ForgetRestedHosts(absl::Time now);
@@ -164,10 +170,10 @@ class Acceptor {
   const std::vector<Listener> listeners_;
   const CountStreams count_streams_;
   const std::shared_ptr<spdlog::logger> logger_;
-  FileDescriptor epoll_;
-  FileDescriptor stop_;
+  UniqueFd epoll_;
+  UniqueFd stop_;
   // Given up for a moment when there is no other to accept with.
-  FileDescriptor spare_;
+  UniqueFd spare_;
 
   absl::Mutex mutex_;
   Limits limits_ ABSL_GUARDED_BY(mutex_);
@@ -177,11 +183,15 @@ class Acceptor {
 
   // Null at the end, when connections are no longer handed on.
   std::unique_ptr<Executor> hand_overs_ ABSL_GUARDED_BY(mutex_);
+  // On hand_overs_, by host.
+  CallerTurns hand_over_turns_ ABSL_GUARDED_BY(mutex_);
   // The connection that is just handed over, and since when.
   std::optional<std::uint64_t> handed_over_ ABSL_GUARDED_BY(mutex_);
   std::chrono::steady_clock::time_point handed_over_since_
       ABSL_GUARDED_BY(mutex_);
 
+  // Peers that do not read.
+  absl::flat_hash_set<std::string> unread_ ABSL_GUARDED_BY(mutex_);
   // Peer -> uploads that are under way.
   absl::flat_hash_map<std::string, Uploads> uploads_ ABSL_GUARDED_BY(mutex_);
 

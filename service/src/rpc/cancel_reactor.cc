@@ -6,13 +6,10 @@
 
 namespace containerbuilder::service {
 
-CancelReactor* CancelReactor::Start(Begin begin, Hold hold,
-                                    v1::CancelBuildResponse* response,
-                                    Executor* requests) {
-  std::shared_ptr<CancelReactor> reactor(
-      new CancelReactor(std::move(hold), response));
+CancelReactor* CancelReactor::Start(Begin begin, Respond respond, Post post) {
+  std::shared_ptr<CancelReactor> reactor(new CancelReactor(std::move(respond)));
   reactor->self_ = reactor;
-  requests->Post([reactor, begin = std::move(begin)] {
+  post([reactor, begin = std::move(begin)] {
     const absl::Status begun =
         begin([weak = std::weak_ptr(reactor)](absl::StatusOr<v1::Build> build) {
           if (auto alive = weak.lock()) alive->FinishOnce(std::move(build));
@@ -37,8 +34,9 @@ void CancelReactor::FinishOnce(absl::StatusOr<v1::Build> build) {
   }
   absl::Status status = build.status();
   if (build.ok()) {
-    *response_->mutable_build() = *std::move(build);
-    absl::StatusOr<std::shared_ptr<void>> held = hold_(*response_);
+    v1::CancelBuildResponse response;
+    *response.mutable_build() = *std::move(build);
+    absl::StatusOr<std::shared_ptr<void>> held = respond_(response);
     status = held.status();
     if (held.ok()) held_ = *std::move(held);
   }

@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "base/executor.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "grpcpp/support/server_callback.h"
 
@@ -24,28 +24,24 @@ class CancelReactor final : public grpc::ServerUnaryReactor,
   // Begins to cancel the build, or says why not.
   using Begin = std::function<absl::Status(OnEnd)>;
 
-  // What keeps an answer's place in memory until the call ends, or an error
-  // where there is none.
-  using Hold = std::function<absl::StatusOr<std::shared_ptr<void>>(
+  // Writes the answer, and tells what is to be kept until the call ends.
+  using Respond = std::function<absl::StatusOr<std::shared_ptr<void>>(
       const v1::CancelBuildResponse& answer)>;
+  // Has work done on some executor.
+  using Post = absl::FunctionRef<void(std::function<void()> work)>;
 
-  // `begin` runs on `requests`, which must outlive the call; `response` is
-  // gRPC's.
-  static CancelReactor* Start(Begin begin, Hold hold,
-                              v1::CancelBuildResponse* response,
-                              Executor* requests);
+  // `begin` is posted by `post`; what it is posted to must outlive the call.
+  static CancelReactor* Start(Begin begin, Respond respond, Post post);
 
   void OnCancel() override;
   void OnDone() override;
 
  private:
-  CancelReactor(Hold hold, v1::CancelBuildResponse* response)
-      : hold_(std::move(hold)), response_(response) {}
+  explicit CancelReactor(Respond respond) : respond_(std::move(respond)) {}
 
   void FinishOnce(absl::StatusOr<v1::Build> build);
 
-  const Hold hold_;
-  v1::CancelBuildResponse* const response_;
+  const Respond respond_;
   std::shared_ptr<void> held_;
   std::shared_ptr<CancelReactor> self_;
   absl::Mutex mutex_;

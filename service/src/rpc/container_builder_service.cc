@@ -15,10 +15,10 @@
 #include "base/status_macros.h"
 #include "base/timestamps.h"
 #include "containerbuilder/errors/v1/error_details.pb.h"
-#include "grpcpp/impl/codegen/proto_utils.h"
 #include "rpc/cancel_reactor.h"
 #include "rpc/download_reactor.h"
 #include "rpc/grpc_status.h"
+#include "rpc/message_bytes.h"
 #include "rpc/peer_host.h"
 #include "rpc/upload_reactor.h"
 #include "rpc/watch_reactor.h"
@@ -26,21 +26,6 @@
 
 namespace containerbuilder::service {
 namespace {
-
-// What gRPC does itself for calls that are not raw.
-template <typename Message>
-absl::StatusOr<std::shared_ptr<const Message>> Parse(
-    const grpc::ByteBuffer* bytes) {
-  auto message = std::make_shared<Message>();
-  // It takes the buffer as its own, and leaves none: gRPC, whose buffer it is,
-  // would keep it until the call ends, which may take hours.
-  if (!grpc::SerializationTraits<Message>::Deserialize(
-           const_cast<grpc::ByteBuffer*>(bytes), message.get())
-           .ok()) {
-    return errors::RequestInvalid("the request does not parse");
-  }
-  return message;
-}
 
 // A unary call, and what is held for it until it ends. It is kept alive by a
 // reference of its own until OnDone.
@@ -73,19 +58,8 @@ class HoldingReactor final : public grpc::ServerUnaryReactor {
   Held held_;
 };
 
-auto PostTo(Executor* executor) {
-  return [executor](std::function<void()> work) {
-    executor->Post(std::move(work));
-  };
-}
-
 bool IsBounded(const Caller& caller) {
   return !caller.trusted && !caller.is_admin();
-}
-
-CallerShares::Limits MemoryLimits(const Caller& caller) {
-  if (!IsBounded(caller)) return {};
-  return {limits::kMaxCallBytesPerCaller, limits::kMaxCallBytes};
 }
 
 // The interval that a watcher asked for, or the service's own.
@@ -121,9 +95,8 @@ absl::string_view RoleName(Role role) {
 }
 
 // Whose calls are counted together: those without a name are many.
-std::string CountedAs(const Caller& caller,
-                      const grpc::CallbackServerContext& context) {
-  return caller.name == Authenticator::kAnonymous ? PeerHost(context.peer())
+std::string CountedAs(const Caller& caller, const std::string& peer) {
+  return caller.name == Authenticator::kAnonymous ? PeerHost(peer)
                                                   : caller.name;
 }
 
@@ -163,287 +136,290 @@ ContainerBuilderService::ContainerBuilderService(
       authenticator_(authenticator),
       rate_limiter_(rate_limiter),
       refusals_(limits::kRefusalLogInterval, limits::kMaxRefusalLogCallers),
-      requests_(executors.requests),
-      health_(executors.health),
-      nerdctl_(executors.nerdctl),
-      admissions_(executors.admissions),
-      admission_turns_(executors.admissions, limits::kAdmissionsPerCaller),
+      requests_(executors.requests, /*is_of_all_callers=*/false),
+      health_(executors.health, /*is_of_all_callers=*/false),
+      nerdctl_(executors.nerdctl, /*is_of_all_callers=*/false),
+      admissions_(executors.admissions, /*is_of_all_callers=*/true),
       streams_(executors.streams),
       transfers_(executors.transfers) {}
 
+// --- Calls ------------------------------------------------------------------
+
 grpc::ServerUnaryReactor* ContainerBuilderService::Health(
-    grpc::CallbackServerContext* context, const v1::HealthRequest* request,
-    v1::HealthResponse* response) {
-  return Answer(
-      {context, request, response}, Role::kViewer,
-      [this, response](const Caller&) {
-        *response = engine_->Health(limits::kHealthFreshness);
-        return absl::OkStatus();
-      },
-      health_);
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Answer<v1::HealthRequest, v1::HealthResponse>(
+      {context, request, response}, Role::kViewer, health_,
+      [this](const v1::HealthRequest&, const Caller&) {
+        return engine_->Health(limits::kHealthFreshness);
+      });
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
-    grpc::CallbackServerContext* context,
-    const v1::ConstructArgsRequest* request,
-    v1::ConstructArgsResponse* response) {
-  return Answer(
-      {context, request, response}, Role::kViewer,
-      [this, request, response](const Caller& caller) -> absl::Status {
-        CONTAINERBUILDER_ASSIGN_OR_RETURN(
-            *response, engine_->ConstructArgs(request->options(), caller));
-        return absl::OkStatus();
-      },
-      nerdctl_);
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Answer<v1::ConstructArgsRequest, v1::ConstructArgsResponse>(
+      {context, request, response}, Role::kViewer, nerdctl_,
+      [this](const v1::ConstructArgsRequest& asked, const Caller& caller) {
+        return engine_->ConstructArgs(asked.options(), caller);
+      });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
-  absl::StatusOr<Caller> caller =
-      Admit(*context, Role::kBuilder, bytes->Length());
-  if (!caller.ok()) return WatchReactor::Fail(caller.status());
-  const auto request =
-      Audited(Parse<v1::BuildRequest>(bytes), *caller, context->peer());
-  if (!request.ok()) return WatchReactor::Fail(request.status());
-  absl::StatusOr<Share> watch = HoldWatch(*caller, *context);
-  if (!watch.ok()) return WatchReactor::Fail(watch.status());
-  absl::StatusOr<Share> memory = HoldRequest(*caller, *context, **request);
-  if (!memory.ok()) return WatchReactor::Fail(memory.status());
-  const std::string counted_as = CountedAs(*caller, *context);
+  absl::StatusOr<Entry> entry = Enter(*context, Role::kBuilder, bytes);
+  if (!entry.ok()) return WatchReactor::Fail(entry.status());
+  const auto refuse = [&](const absl::Status& status) {
+    return WatchReactor::Fail(Audited(status, *entry));
+  };
+  const auto request = Parse<v1::BuildRequest>(bytes, *entry);
+  if (!request.ok()) return refuse(request.status());
+  absl::StatusOr<Share> watch = HoldWatch(*entry);
+  if (!watch.ok()) return refuse(watch.status());
   absl::StatusOr<Turn> turn =
-      Audited(TakeTurn(*caller, counted_as, (*request)->spec(),
-                       (*request)->request_id()),
-              *caller, context->peer());
-  if (!turn.ok()) return WatchReactor::Fail(turn.status());
+      TakeTurn(*entry, (*request)->spec(), (*request)->request_id());
+  if (!turn.ok()) return refuse(turn.status());
   return WatchReactor::Start(
       {.heartbeat_interval = options_.heartbeat_interval,
        .begin_anyway = OutlivesItsCall((*request)->policy()),
-       .open = *std::move(watch)},
-      [this, request = *request, memory = *std::move(memory), caller = *caller,
-       context, place = std::move(turn->place)]() mutable {
+       .open = *std::move(watch),
+       .hold_event = HoldsEvents(*entry)},
+      [this, request = *request, entry = *entry, context,
+       place = std::move(turn->place)]() mutable {
         return Audited(
-            engine_->StartBuild(std::move(place), *request, caller,
+            engine_->StartBuild(std::move(place), *request, entry.caller,
                                 [context] { return context->IsCancelled(); }),
-            caller, context->peer());
+            entry);
       },
-      [&](std::function<void()> work) {
-        Post(*turn, counted_as, std::move(work));
-      },
-      streams_, options_.now);
+      PostTo(turn->lane, *entry), streams_, options_.now);
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
-    grpc::CallbackServerContext* context, const v1::CreateBuildRequest* request,
-    v1::CreateBuildResponse* response) {
-  absl::StatusOr<Caller> caller =
-      Admit(*context, Role::kBuilder, request->ByteSizeLong());
-  if (!caller.ok()) return Fail(context, caller.status());
-  const std::string counted_as = CountedAs(*caller, *context);
-  absl::StatusOr<Share> memory = HoldRequest(*caller, *context, *request);
-  if (!memory.ok()) return Fail(context, memory.status());
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes,
+    grpc::ByteBuffer* response) {
+  absl::StatusOr<Entry> entry = Enter(*context, Role::kBuilder, bytes);
+  if (!entry.ok()) return Fail(context, entry.status());
+  const auto refuse = [&](const absl::Status& status) {
+    return Fail(context, Audited(status, *entry));
+  };
+  const auto request = Parse<v1::CreateBuildRequest>(bytes, *entry);
+  if (!request.ok()) return refuse(request.status());
   // Before the build is made, of which an answer that is refused would tell
   // nothing. It has what the request has.
-  absl::StatusOr<Share> answer = Audited(
-      HoldAnswer(*caller, counted_as, *request), *caller, context->peer());
-  if (!answer.ok()) return Fail(context, answer.status());
-  absl::StatusOr<Turn> turn = Audited(
-      TakeTurn(*caller, counted_as, request->spec(), request->request_id()),
-      *caller, context->peer());
-  if (!turn.ok()) return Fail(context, turn.status());
+  absl::StatusOr<Share> place_of_answer = Hold(
+      memory_, *entry, static_cast<std::int64_t>((*request)->ByteSizeLong()));
+  if (!place_of_answer.ok()) return refuse(place_of_answer.status());
+  absl::StatusOr<Turn> turn =
+      TakeTurn(*entry, (*request)->spec(), (*request)->request_id());
+  if (!turn.ok()) return refuse(turn.status());
   return HoldingReactor::Start(
-      [&](std::function<void()> work) {
-        Post(*turn, counted_as, std::move(work));
-      },
-      {*std::move(memory), *std::move(answer)},
-      [this, context, request, response, caller = *std::move(caller),
+      PostTo(turn->lane, *entry), {*std::move(place_of_answer)},
+      [this, request = *request, response, entry = *entry,
        place = std::move(turn->place)](
-          HoldingReactor::Held&) mutable -> absl::Status {
+          HoldingReactor::Held& held) mutable -> absl::Status {
+        v1::CreateBuildResponse answer;
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
-            *response->mutable_build(),
-            Audited(engine_->CreateBuild(std::move(place), *request, caller),
-                    caller, context->peer()));
+            *answer.mutable_build(),
+            Audited(
+                engine_->CreateBuild(std::move(place), *request, entry.caller),
+                entry));
+        Serialize(answer, response);
+        held.push_back(EndUnread(entry, *response));
         return absl::OkStatus();
       });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
-  absl::StatusOr<Caller> caller =
-      Admit(*context, Role::kViewer, bytes->Length());
-  if (!caller.ok()) return WatchReactor::Fail(caller.status());
-  const std::string peer = context->peer();
-  const auto request =
-      Audited(Parse<v1::WatchBuildRequest>(bytes), *caller, peer);
-  if (!request.ok()) return WatchReactor::Fail(request.status());
-  const absl::StatusOr<absl::Duration> heartbeat_interval =
-      Audited(HeartbeatInterval((*request)->heartbeat_interval(),
-                                options_.heartbeat_interval),
-              *caller, peer);
-  if (!heartbeat_interval.ok()) {
-    return WatchReactor::Fail(heartbeat_interval.status());
-  }
-  absl::StatusOr<Share> watch = HoldWatch(*caller, *context);
-  if (!watch.ok()) return WatchReactor::Fail(watch.status());
-  absl::StatusOr<Share> memory = HoldRequest(*caller, *context, **request);
-  if (!memory.ok()) return WatchReactor::Fail(memory.status());
+  absl::StatusOr<Entry> entry = Enter(*context, Role::kViewer, bytes);
+  if (!entry.ok()) return WatchReactor::Fail(entry.status());
+  const auto refuse = [&](const absl::Status& status) {
+    return WatchReactor::Fail(Audited(status, *entry));
+  };
+  const auto request = Parse<v1::WatchBuildRequest>(bytes, *entry);
+  if (!request.ok()) return refuse(request.status());
+  const absl::StatusOr<absl::Duration> heartbeat_interval = HeartbeatInterval(
+      (*request)->heartbeat_interval(), options_.heartbeat_interval);
+  if (!heartbeat_interval.ok()) return refuse(heartbeat_interval.status());
+  absl::StatusOr<Share> watch = HoldWatch(*entry);
+  if (!watch.ok()) return refuse(watch.status());
   return WatchReactor::Start(
       {.heartbeat_interval = *heartbeat_interval,
        .no_follow = (*request)->no_follow(),
-       .open = *std::move(watch)},
-      [this, request = *request, memory = *std::move(memory),
-       caller = *std::move(caller), peer] {
-        return Audited(engine_->WatchBuild(request->name(),
-                                           request->after_sequence(), caller),
-                       caller, peer);
+       .open = *std::move(watch),
+       .hold_event = HoldsEvents(*entry)},
+      [this, request = *request, entry = *entry] {
+        return Audited(
+            engine_->WatchBuild(request->name(), request->after_sequence(),
+                                entry.caller),
+            entry);
       },
-      PostTo(requests_), streams_, options_.now);
+      PostTo(requests_, *entry), streams_, options_.now);
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::GetBuild(
-    grpc::CallbackServerContext* context, const v1::GetBuildRequest* request,
-    v1::GetBuildResponse* response) {
-  return Answer(
-      {context, request, response}, Role::kViewer,
-      [this, request, response](const Caller& caller) -> absl::Status {
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Answer<v1::GetBuildRequest, v1::GetBuildResponse>(
+      {context, request, response}, Role::kViewer, requests_,
+      [this](const v1::GetBuildRequest& asked,
+             const Caller& caller) -> absl::StatusOr<v1::GetBuildResponse> {
+        v1::GetBuildResponse answer;
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
-            *response->mutable_build(),
-            engine_->GetBuild(request->name(), caller));
-        return absl::OkStatus();
+            *answer.mutable_build(), engine_->GetBuild(asked.name(), caller));
+        return answer;
       });
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::ListBuilds(
-    grpc::CallbackServerContext* context, const v1::ListBuildsRequest* request,
-    v1::ListBuildsResponse* response) {
-  return Answer(
-      {context, request, response}, Role::kViewer,
-      [this, request, response](const Caller& caller) -> absl::Status {
-        CONTAINERBUILDER_ASSIGN_OR_RETURN(
-            *response, engine_->ListBuilds(*request, caller));
-        return absl::OkStatus();
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Answer<v1::ListBuildsRequest, v1::ListBuildsResponse>(
+      {context, request, response}, Role::kViewer, requests_,
+      [this](const v1::ListBuildsRequest& asked, const Caller& caller) {
+        return engine_->ListBuilds(asked, caller);
       });
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::CancelBuild(
-    grpc::CallbackServerContext* context, const v1::CancelBuildRequest* request,
-    v1::CancelBuildResponse* response) {
-  absl::StatusOr<Caller> caller =
-      Admit(*context, Role::kBuilder, request->ByteSizeLong());
-  if (!caller.ok()) return Fail(context, caller.status());
-  const absl::StatusOr<Share> memory = HoldRequest(*caller, *context, *request);
-  if (!memory.ok()) return Fail(context, memory.status());
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes,
+    grpc::ByteBuffer* response) {
+  absl::StatusOr<Entry> entry = Enter(*context, Role::kBuilder, bytes);
+  if (!entry.ok()) return Fail(context, entry.status());
+  // At once: where the caller goes, the call ends before it has its turn.
+  const auto request = Parse<v1::CancelBuildRequest>(bytes, *entry);
+  if (!request.ok()) return Fail(context, Audited(request.status(), *entry));
   return CancelReactor::Start(
-      [this, name = request->name(), caller = *caller, memory = *memory,
-       peer = context->peer()](CancelReactor::OnEnd on_end) {
-        absl::Status begun =
-            engine_->CancelBuild(name, caller, std::move(on_end));
-        Audit(begun, caller, peer);
-        return begun;
+      [this, request = *request, entry = *entry](CancelReactor::OnEnd on_end) {
+        return Audited(engine_->CancelBuild(request->name(), entry.caller,
+                                            std::move(on_end)),
+                       entry);
       },
       // Only now is it known how large it is. Where that is too much the build
       // is cancelled all the same, and who asks again is answered.
-      [this, caller = *caller, counted_as = CountedAs(*caller, *context)](
-          const google::protobuf::Message& answer) {
-        return HoldAnswer(caller, counted_as, answer);
+      [this, entry = *entry, response](const v1::CancelBuildResponse& answer) {
+        return Audited(Respond(answer, entry, response), entry);
       },
-      response, requests_);
+      PostTo(requests_, *entry));
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::DeleteBuild(
-    grpc::CallbackServerContext* context, const v1::DeleteBuildRequest* request,
-    v1::DeleteBuildResponse* response) {
-  return Answer({context, request, response}, Role::kBuilder,
-                [this, request](const Caller& caller) {
-                  return engine_->DeleteBuild(request->name(), caller);
-                });
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Answer<v1::DeleteBuildRequest, v1::DeleteBuildResponse>(
+      {context, request, response}, Role::kBuilder, requests_,
+      [this](const v1::DeleteBuildRequest& asked,
+             const Caller& caller) -> absl::StatusOr<v1::DeleteBuildResponse> {
+        CONTAINERBUILDER_RETURN_IF_ERROR(
+            engine_->DeleteBuild(asked.name(), caller));
+        return v1::DeleteBuildResponse();
+      });
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::FindMissingBlobs(
-    grpc::CallbackServerContext* context,
-    const v1::FindMissingBlobsRequest* request,
-    v1::FindMissingBlobsResponse* response) {
-  return Answer(
-      {context, request, response}, Role::kBuilder,
-      [this, request, response](const Caller& caller) -> absl::Status {
-        CONTAINERBUILDER_ASSIGN_OR_RETURN(
-            *response, engine_->FindMissingBlobs(*request, caller));
-        return absl::OkStatus();
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return Answer<v1::FindMissingBlobsRequest, v1::FindMissingBlobsResponse>(
+      {context, request, response}, Role::kBuilder, requests_,
+      [this](const v1::FindMissingBlobsRequest& asked, const Caller& caller) {
+        return engine_->FindMissingBlobs(asked, caller);
       });
 }
 
 grpc::ServerReadReactor<v1::UploadBlobsRequest>*
 ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
                                      v1::UploadBlobsResponse* response) {
-  absl::StatusOr<Caller> caller = Admit(*context, Role::kBuilder, 0);
-  if (!caller.ok()) return UploadReactor::Fail(caller.status());
-  options_.on_upload(context->peer(), /*begins=*/true);
+  absl::StatusOr<Entry> entry =
+      Enter(*context, Role::kBuilder, /*request=*/nullptr);
+  if (!entry.ok()) return UploadReactor::Fail(entry.status());
+  options_.on_upload(entry->peer, /*begins=*/true);
   return UploadReactor::Start(
-      [this, caller = *caller, counted_as = CountedAs(*caller, *context)] {
-        return engine_->UploadBlobs(caller, counted_as);
+      [this, entry = *entry] {
+        return engine_->UploadBlobs(entry.caller, entry.counted_as);
       },
-      {.on_piece = [this, peer = context->peer()](
+      {.on_piece = [this, peer = entry->peer](
                        std::int64_t bytes) { options_.on_piece(peer, bytes); },
        .on_end =
-           [this, caller = *caller,
-            peer = context->peer()](const absl::Status& end) {
-             Audit(end, caller, peer);
-             options_.on_upload(peer, /*begins=*/false);
+           [this, entry = *entry](const absl::Status& end) {
+             Audit(end, entry);
+             options_.on_upload(entry.peer, /*begins=*/false);
            }},
       response, transfers_, options_.transfer_idle_timeout);
 }
 
-grpc::ServerWriteReactor<v1::DownloadArtifactResponse>*
-ContainerBuilderService::DownloadArtifact(
-    grpc::CallbackServerContext* context,
-    const v1::DownloadArtifactRequest* request) {
-  absl::StatusOr<Caller> caller =
-      Admit(*context, Role::kViewer, request->ByteSizeLong());
-  if (!caller.ok()) return DownloadReactor::Fail(caller.status());
-  absl::StatusOr<Share> memory = HoldRequest(*caller, *context, *request);
-  if (!memory.ok()) return DownloadReactor::Fail(memory.status());
-  return DownloadReactor::Start(
-      [this, request = *request, memory = *std::move(memory), caller = *caller,
-       counted_as = CountedAs(*caller, *context), peer = context->peer()] {
-        return Audited(engine_->OpenArtifact(request, caller, counted_as),
-                       caller, peer);
-      },
-      request->offset(), transfers_, options_.transfer_idle_timeout);
-}
-
-absl::StatusOr<ContainerBuilderService::Turn> ContainerBuilderService::TakeTurn(
-    const Caller& caller, const std::string& counted_as,
-    const v1::BuildSpec& spec, const std::string& request_id) {
-  const auto take = [&]() -> absl::StatusOr<std::shared_ptr<Engine::Place>> {
-    CONTAINERBUILDER_ASSIGN_OR_RETURN(Share memory,
-                                      HoldBuild(caller, counted_as, spec));
-    return engine_->TakePlace(caller, request_id, std::move(memory));
-  };
-  absl::StatusOr<std::shared_ptr<Engine::Place>> place = take();
-  if (place.ok()) return Turn{AdmissionsOf(caller, spec), std::move(place)};
-  // It waits for no copy, and what it has in memory goes at once.
-  if (request_id.empty()) return place.status();
-  // The build may be there, which only the records know.
-  return Turn{requests_, std::move(place)};
-}
-
-Executor* ContainerBuilderService::AdmissionsOf(
-    const Caller& caller, const v1::BuildSpec& spec) const {
-  // Trusted callers' own contexts are used in place, and where nothing is by
-  // value, nothing is copied and put on disk: they do not wait for others'
-  // copies, and unary calls do not wait for the disk. All ask nerdctl.
-  const bool copies = !caller.trusted || !spec.context_digest().empty() ||
-                      !spec.dockerfile().empty();
-  return copies ? admissions_ : nerdctl_;
-}
-
-void ContainerBuilderService::Post(const Turn& turn,
-                                   const std::string& counted_as,
-                                   std::function<void()> work) {
-  if (turn.executor == admissions_) {
-    admission_turns_.Post(counted_as, std::move(work));
-  } else {
-    turn.executor->Post(std::move(work));
+grpc::ServerWriteReactor<grpc::ByteBuffer>*
+ContainerBuilderService::DownloadArtifact(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* bytes) {
+  absl::StatusOr<Entry> entry = Enter(*context, Role::kViewer, bytes);
+  if (!entry.ok()) return DownloadReactor::Fail(entry.status());
+  const auto request = Parse<v1::DownloadArtifactRequest>(bytes, *entry);
+  if (!request.ok()) {
+    return DownloadReactor::Fail(Audited(request.status(), *entry));
   }
+  return DownloadReactor::Start(
+      [this, request = *request, entry = *entry] {
+        return Audited(
+            engine_->OpenArtifact(*request, entry.caller, entry.counted_as),
+            entry);
+      },
+      (*request)->offset(), transfers_, options_.transfer_idle_timeout);
+}
+
+// --- The begin of a call ----------------------------------------------------
+
+absl::StatusOr<ContainerBuilderService::Entry> ContainerBuilderService::Enter(
+    const grpc::CallbackServerContext& context, Role least,
+    const grpc::ByteBuffer* request) {
+  Entry entry = {.peer = context.peer()};
+  const auto size =
+      request == nullptr ? 0 : static_cast<std::int64_t>(request->Length());
+  absl::StatusOr<Caller> caller =
+      authenticator_->Authenticate(CredentialsOf(context));
+  if (caller.ok()) {
+    entry.caller = *caller;
+    entry.counted_as = CountedAs(*caller, entry.peer);
+    // Also where it is refused below, for it came: it is no flood.
+    options_.on_call(entry.peer, size);
+  }
+  if (caller.ok() && !caller->trusted) {
+    const absl::Duration wait =
+        rate_limiter_->Take(entry.counted_as, options_.now());
+    if (wait > absl::ZeroDuration()) caller = errors::TooManyCalls(wait);
+  }
+  if (caller.ok() && caller->role < least) {
+    caller = errors::RoleRequired(RoleName(least));
+  }
+  if (!caller.ok()) {
+    LogRefusal(entry, std::string(caller.status().message()));
+    return caller.status();
+  }
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(entry.request_bytes,
+                                    Audited(Hold(memory_, entry, size), entry));
+  return entry;
+}
+
+template <typename Request>
+absl::StatusOr<std::shared_ptr<const Request>> ContainerBuilderService::Parse(
+    const grpc::ByteBuffer* bytes, Entry& entry) {
+  struct Held {
+    Request request;
+    Share memory;
+  };
+  const auto held = std::make_shared<Held>();
+  Request& request = held->request;
+  if (!Deserialize(bytes, &request)) {
+    return errors::RequestInvalid("the request does not parse");
+  }
+  entry.request_bytes = nullptr;
+  const auto size = static_cast<std::int64_t>(request.ByteSizeLong());
+  const auto space = static_cast<std::int64_t>(request.SpaceUsedLong());
+  if (space > 2 * size + limits::kMaxRequestOverheadBytes) {
+    return errors::RequestInvalid(absl::StrCat(
+        "the request has ", size, " bytes and takes ", space,
+        " in memory; send fewer parts, such as empty values, in it"));
+  }
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(held->memory, Hold(memory_, entry, space));
+  return std::shared_ptr<const Request>(held, &request);
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Fail(
@@ -453,131 +429,155 @@ grpc::ServerUnaryReactor* ContainerBuilderService::Fail(
   return reactor;
 }
 
-grpc::ServerUnaryReactor* ContainerBuilderService::Answer(const Call& call,
-                                                          Role least, Work work,
-                                                          Executor* executor) {
-  absl::StatusOr<Caller> caller =
-      Admit(*call.context, least, call.request->ByteSizeLong());
-  if (!caller.ok()) return Fail(call.context, caller.status());
-  absl::StatusOr<Share> memory =
-      HoldRequest(*caller, *call.context, *call.request);
-  if (!memory.ok()) return Fail(call.context, memory.status());
+// --- Unary calls ------------------------------------------------------------
+
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
+    const Call& call, Role least, Lane& lane,
+    std::function<absl::StatusOr<Response>(const Request&, const Caller&)>
+        work) {
+  absl::StatusOr<Entry> entry = Enter(*call.context, least, call.request);
+  if (!entry.ok()) return Fail(call.context, entry.status());
   return HoldingReactor::Start(
-      PostTo(executor != nullptr ? executor : requests_), {*std::move(memory)},
+      PostTo(lane, *entry), {},
       [this, call, work = std::move(work),
-       caller = *std::move(caller)](HoldingReactor::Held& held) {
+       entry = *entry](HoldingReactor::Held& held) mutable {
         const auto answer = [&]() -> absl::StatusOr<Share> {
-          CONTAINERBUILDER_RETURN_IF_ERROR(work(caller));
-          return HoldAnswer(caller, CountedAs(caller, *call.context),
-                            *call.response);
+          CONTAINERBUILDER_ASSIGN_OR_RETURN(
+              const auto request, Parse<Request>(call.request, entry));
+          CONTAINERBUILDER_ASSIGN_OR_RETURN(const Response response,
+                                            work(*request, entry.caller));
+          return Respond(response, entry, call.response);
         };
-        const absl::StatusOr<Share> answered =
-            Audited(answer(), caller, call.context->peer());
+        const absl::StatusOr<Share> answered = Audited(answer(), entry);
         if (answered.ok()) held.push_back(*answered);
         return answered.status();
       });
 }
 
-absl::StatusOr<ContainerBuilderService::Share>
-ContainerBuilderService::HoldRequest(const Caller& caller,
-                                     const grpc::CallbackServerContext& context,
-                                     const google::protobuf::Message& request) {
-  const auto size = static_cast<std::int64_t>(request.ByteSizeLong());
-  const auto space = static_cast<std::int64_t>(request.SpaceUsedLong());
-  if (space > 2 * size + limits::kMaxRequestOverheadBytes) {
-    return Audited<Share>(
-        errors::RequestInvalid(absl::StrCat(
-            "the request has ", size, " bytes and takes ", space,
-            " in memory; send fewer parts, such as empty values, in it")),
-        caller, context.peer());
+template <typename Response>
+absl::StatusOr<ContainerBuilderService::Share> ContainerBuilderService::Respond(
+    const Response& response, const Entry& entry, grpc::ByteBuffer* bytes) {
+  Serialize(response, bytes);
+  absl::StatusOr<Share> memory =
+      Hold(memory_, entry, static_cast<std::int64_t>(bytes->Length()));
+  if (!memory.ok()) {
+    bytes->Clear();
+    return memory;
   }
-  if (space <= limits::kCountedMessageBytes) return nullptr;
-  Share share =
-      memory_.Take(CountedAs(caller, context), space, MemoryLimits(caller));
-  if (share == nullptr) {
-    return Audited<Share>(errors::TooMuchAtOnce(), caller, context.peer());
-  }
-  return share;
+  using Both = std::pair<Share, Share>;
+  return std::make_shared<Both>(*std::move(memory), EndUnread(entry, *bytes));
 }
 
-absl::StatusOr<ContainerBuilderService::Share>
-ContainerBuilderService::HoldAnswer(const Caller& caller,
-                                    const std::string& counted_as,
-                                    const google::protobuf::Message& answer) {
-  const auto size = static_cast<std::int64_t>(answer.ByteSizeLong());
-  if (size <= limits::kCountedMessageBytes) return nullptr;
-  // gRPC has it as bytes, too, until the peer has them.
-  Share share = memory_.Take(
-      counted_as, size + static_cast<std::int64_t>(answer.SpaceUsedLong()),
-      MemoryLimits(caller));
+ContainerBuilderService::Share ContainerBuilderService::EndUnread(
+    const Entry& entry, const grpc::ByteBuffer& answer) {
+  if (!IsBounded(entry.caller)) return nullptr;
+  const absl::Duration longest =
+      options_.transfer_idle_timeout +
+      absl::Seconds(answer.Length() / limits::kLeastAnswerBytesPerSecond);
+  return streams_->After(longest, [on_unread = options_.on_unread,
+                                   peer = entry.peer] { on_unread(peer); });
+}
+
+// --- Admissions -------------------------------------------------------------
+
+absl::StatusOr<ContainerBuilderService::Turn> ContainerBuilderService::TakeTurn(
+    const Entry& entry, const v1::BuildSpec& spec,
+    const std::string& request_id) {
+  const auto take = [&]() -> absl::StatusOr<std::shared_ptr<Engine::Place>> {
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(Share memory, HoldBuild(entry, spec));
+    return engine_->TakePlace(entry.caller, request_id, std::move(memory));
+  };
+  absl::StatusOr<std::shared_ptr<Engine::Place>> place = take();
+  if (place.ok()) {
+    return Turn{AdmissionsOf(entry.caller, spec), std::move(place)};
+  }
+  // It waits for no copy, and what it has in memory goes at once.
+  if (request_id.empty()) return place.status();
+  // The build may be there, which only the records know.
+  return Turn{requests_, std::move(place)};
+}
+
+ContainerBuilderService::Lane& ContainerBuilderService::AdmissionsOf(
+    const Caller& caller, const v1::BuildSpec& spec) {
+  // Trusted callers' own contexts are used in place, and where nothing is by
+  // value, nothing is copied and put on disk: they do not wait for others'
+  // copies, and unary calls do not wait for the disk. All ask nerdctl.
+  const bool copies = !caller.trusted || !spec.context_digest().empty() ||
+                      !spec.dockerfile().empty();
+  return copies ? admissions_ : nerdctl_;
+}
+
+std::function<void(std::function<void()> work)> ContainerBuilderService::PostTo(
+    Lane& lane, const Entry& entry) {
+  return [&lane, &entry](std::function<void()> work) {
+    if (IsBounded(entry.caller) || lane.of_all_callers) {
+      lane.turns.Post(entry.counted_as, std::move(work));
+    } else {
+      lane.executor->Post(std::move(work));
+    }
+  };
+}
+
+// --- Shares -----------------------------------------------------------------
+
+absl::StatusOr<ContainerBuilderService::Share> ContainerBuilderService::Hold(
+    CallerShares& shares, const Entry& entry, std::int64_t bytes) {
+  if (bytes == 0 || !IsBounded(entry.caller)) return nullptr;
+  Share share = shares.Take(
+      entry.counted_as, bytes,
+      {.of_caller = limits::kMaxCallBytesPerCaller,
+       .of_all =
+           bytes > limits::kCountedMessageBytes ? limits::kMaxCallBytes : 0});
   if (share == nullptr) return errors::TooMuchAtOnce();
   return share;
 }
 
 absl::StatusOr<ContainerBuilderService::Share>
-ContainerBuilderService::HoldBuild(const Caller& caller,
-                                   const std::string& counted_as,
+ContainerBuilderService::HoldBuild(const Entry& entry,
                                    const v1::BuildSpec& spec) {
   const auto space = static_cast<std::int64_t>(spec.SpaceUsedLong());
   if (space <= limits::kCountedMessageBytes) return nullptr;
-  Share share = builds_.Take(counted_as, limits::kSpecCopies * space,
-                             MemoryLimits(caller));
-  if (share == nullptr) return errors::TooMuchInBuilds();
+  absl::StatusOr<Share> share =
+      Hold(builds_, entry, limits::kSpecCopies * space);
+  if (!share.ok()) return errors::TooMuchInBuilds();
   return share;
 }
 
 absl::StatusOr<ContainerBuilderService::Share>
-ContainerBuilderService::HoldWatch(const Caller& caller,
-                                   const grpc::CallbackServerContext& context) {
+ContainerBuilderService::HoldWatch(const Entry& entry) {
   Share share = watches_.Take(
-      CountedAs(caller, context), 1,
-      {.of_caller = IsBounded(caller) ? limits::kMaxOpenWatches : 0});
-  if (share == nullptr) {
-    return Audited<Share>(errors::TooManyWatches(limits::kMaxOpenWatches),
-                          caller, context.peer());
-  }
+      entry.counted_as, 1,
+      {.of_caller = IsBounded(entry.caller) ? limits::kMaxOpenWatches : 0});
+  if (share == nullptr) return errors::TooManyWatches(limits::kMaxOpenWatches);
   return share;
 }
 
-absl::StatusOr<Caller> ContainerBuilderService::Admit(
-    const grpc::CallbackServerContext& context, Role least,
-    std::size_t request_bytes) {
-  absl::StatusOr<Caller> caller =
-      authenticator_->Authenticate(CredentialsOf(context));
-  const std::string name = caller.ok() ? caller->name : "";
-  if (caller.ok()) {
-    // Also where it is refused below, for it came: it is no flood.
-    options_.on_call(context.peer(), static_cast<std::int64_t>(request_bytes));
-  }
-  if (caller.ok() && !caller->trusted) {
-    const absl::Duration wait =
-        rate_limiter_->Take(CountedAs(*caller, context), options_.now());
-    if (wait > absl::ZeroDuration()) caller = errors::TooManyCalls(wait);
-  }
-  if (caller.ok() && caller->role < least) {
-    caller = errors::RoleRequired(RoleName(least));
-  }
-  if (!caller.ok()) {
-    LogRefusal(name, context.peer(), std::string(caller.status().message()));
-  }
-  return caller;
+WatchReactor::HoldEvent ContainerBuilderService::HoldsEvents(
+    const Entry& entry) {
+  return [this, entry](std::int64_t bytes) -> absl::StatusOr<Share> {
+    // As many of these as there are watches may be.
+    if (bytes <= limits::kUncountedEventBytes) return nullptr;
+    return Audited(Hold(events_, entry, bytes), entry);
+  };
 }
+
+// --- The log ----------------------------------------------------------------
 
 void ContainerBuilderService::Audit(const absl::Status& end,
-                                    const Caller& caller,
-                                    const std::string& peer) {
-  const std::string rule = RuleOf(end, caller);
-  if (!rule.empty()) LogRefusal(caller.name, peer, rule);
+                                    const Entry& entry) {
+  const std::string rule = RuleOf(end, entry.caller);
+  if (!rule.empty()) LogRefusal(entry, rule);
 }
 
-void ContainerBuilderService::LogRefusal(const std::string& caller,
-                                         const std::string& peer,
+void ContainerBuilderService::LogRefusal(const Entry& entry,
                                          const std::string& why) {
   if (options_.logger == nullptr) return;
+  const std::string& caller = entry.caller.name;
   if (const auto left_out = refusals_.Admit(caller, options_.now())) {
     options_.logger->warn(
-        "refused a call from {}{}: {} ({} more since the last such line)", peer,
-        caller.empty() ? "" : " by " + caller, why, *left_out);
+        "refused a call from {}{}: {} ({} more since the last such line)",
+        entry.peer, caller.empty() ? "" : " by " + caller, why, *left_out);
   }
 }
 

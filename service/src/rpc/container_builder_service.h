@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/executor.h"
+#include "base/limits.h"
 #include "build/engine.h"
 #include "containerbuilder/v1/container_builder.grpc.pb.h"
 #include "grpcpp/support/byte_buffer.h"
@@ -18,6 +19,7 @@
 #include "rpc/caller_turns.h"
 #include "rpc/log_throttle.h"
 #include "rpc/rate_limiter.h"
+#include "rpc/watch_reactor.h"
 
 namespace spdlog {
 class logger;
@@ -25,13 +27,38 @@ class logger;
 
 namespace containerbuilder::service {
 
+// A generated service of which some methods take and answer bytes.
+template <typename Service, template <typename> typename... WithRawMethod>
+struct RawMethods {
+  using Type = Service;
+};
+template <typename Service, template <typename> typename First,
+          template <typename> typename... Others>
+struct RawMethods<Service, First, Others...> {
+  using Type = First<typename RawMethods<Service, Others...>::Type>;
+};
+
+// All but uploads, whose pieces are asked for one by one: what a message takes
+// in memory is up to who sent it, and it is not parsed before he is known and
+// has his turn.
+using RawContainerBuilder = RawMethods<
+    v1::ContainerBuilder::CallbackService,
+    v1::ContainerBuilder::WithRawCallbackMethod_Health,
+    v1::ContainerBuilder::WithRawCallbackMethod_ConstructArgs,
+    v1::ContainerBuilder::WithRawCallbackMethod_Build,
+    v1::ContainerBuilder::WithRawCallbackMethod_CreateBuild,
+    v1::ContainerBuilder::WithRawCallbackMethod_WatchBuild,
+    v1::ContainerBuilder::WithRawCallbackMethod_GetBuild,
+    v1::ContainerBuilder::WithRawCallbackMethod_ListBuilds,
+    v1::ContainerBuilder::WithRawCallbackMethod_CancelBuild,
+    v1::ContainerBuilder::WithRawCallbackMethod_DeleteBuild,
+    v1::ContainerBuilder::WithRawCallbackMethod_FindMissingBlobs,
+    v1::ContainerBuilder::WithRawCallbackMethod_DownloadArtifact>::Type;
+
 // The RPCs: knows who calls and whether he may, and converts between gRPC and
-// the engine; nothing else. The two that stream events write bytes that are
-// serialized already.
-class ContainerBuilderService final
-    : public v1::ContainerBuilder::WithRawCallbackMethod_Build<
-          v1::ContainerBuilder::WithRawCallbackMethod_WatchBuild<
-              v1::ContainerBuilder::CallbackService>> {
+// the engine; nothing else. Events are written as they were serialized for all
+// that watch.
+class ContainerBuilderService final : public RawContainerBuilder {
  public:
   struct Options {
     absl::Duration heartbeat_interval = absl::Seconds(15);
@@ -44,6 +71,9 @@ class ContainerBuilderService final
     // Told of the begin and the end of each upload, and of what comes in it.
     std::function<void(const std::string& peer, bool begins)> on_upload;
     std::function<void(const std::string& peer, std::int64_t bytes)> on_piece;
+    // Told where from an answer was not read for long; also when the service is
+    // gone, but not its executors.
+    std::function<void(const std::string& peer)> on_unread;
   };
 
   // What the calls' work runs on.
@@ -68,116 +98,142 @@ class ContainerBuilderService final
   }
 
   grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context,
-                                   const v1::HealthRequest* request,
-                                   v1::HealthResponse* response) override;
-  grpc::ServerUnaryReactor* ConstructArgs(
-      grpc::CallbackServerContext* context,
-      const v1::ConstructArgsRequest* request,
-      v1::ConstructArgsResponse* response) override;
+                                   const grpc::ByteBuffer* request,
+                                   grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ConstructArgs(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Build(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
-  grpc::ServerUnaryReactor* CreateBuild(
-      grpc::CallbackServerContext* context,
-      const v1::CreateBuildRequest* request,
-      v1::CreateBuildResponse* response) override;
+  grpc::ServerUnaryReactor* CreateBuild(grpc::CallbackServerContext* context,
+                                        const grpc::ByteBuffer* request,
+                                        grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchBuild(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
   grpc::ServerUnaryReactor* GetBuild(grpc::CallbackServerContext* context,
-                                     const v1::GetBuildRequest* request,
-                                     v1::GetBuildResponse* response) override;
-  grpc::ServerUnaryReactor* ListBuilds(
-      grpc::CallbackServerContext* context,
-      const v1::ListBuildsRequest* request,
-      v1::ListBuildsResponse* response) override;
-  grpc::ServerUnaryReactor* CancelBuild(
-      grpc::CallbackServerContext* context,
-      const v1::CancelBuildRequest* request,
-      v1::CancelBuildResponse* response) override;
-  grpc::ServerUnaryReactor* DeleteBuild(
-      grpc::CallbackServerContext* context,
-      const v1::DeleteBuildRequest* request,
-      v1::DeleteBuildResponse* response) override;
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ListBuilds(grpc::CallbackServerContext* context,
+                                       const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* CancelBuild(grpc::CallbackServerContext* context,
+                                        const grpc::ByteBuffer* request,
+                                        grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* DeleteBuild(grpc::CallbackServerContext* context,
+                                        const grpc::ByteBuffer* request,
+                                        grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* FindMissingBlobs(
-      grpc::CallbackServerContext* context,
-      const v1::FindMissingBlobsRequest* request,
-      v1::FindMissingBlobsResponse* response) override;
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+      grpc::ByteBuffer* response) override;
   grpc::ServerReadReactor<v1::UploadBlobsRequest>* UploadBlobs(
       grpc::CallbackServerContext* context,
       v1::UploadBlobsResponse* response) override;
-  grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* DownloadArtifact(
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* DownloadArtifact(
       grpc::CallbackServerContext* context,
-      const v1::DownloadArtifactRequest* request) override;
+      const grpc::ByteBuffer* request) override;
 
  private:
-  // Who calls, if he may do what takes at least this role, now.
-  absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context,
-                               Role least, std::size_t request_bytes);
-  // The end of a caller's call from `peer`, as gRPC names it: logged where a
-  // rule refused it, or he is not trusted and sent what no rule allows.
-  void Audit(const absl::Status& end, const Caller& caller,
-             const std::string& peer);
-  // The same of an outcome, which is answered as it is.
-  template <typename Outcome>
-  absl::StatusOr<Outcome> Audited(absl::StatusOr<Outcome> outcome,
-                                  const Caller& caller,
-                                  const std::string& peer) {
-    Audit(outcome.status(), caller, peer);
-    return outcome;
-  }
-  // `caller` is empty where nobody knows who it was; `why` has no secrets.
-  void LogRefusal(const std::string& caller, const std::string& peer,
-                  const std::string& why);
-  // Where a build is admitted, and whether there is a place for it.
-  struct Turn {
-    Executor* executor;
-    absl::StatusOr<std::shared_ptr<Engine::Place>> place;
-  };
-  // An error where there is none, and no build that is there can be meant.
-  absl::StatusOr<Turn> TakeTurn(const Caller& caller,
-                                const std::string& counted_as,
-                                const v1::BuildSpec& spec,
-                                const std::string& request_id);
-  // What a caller's build is admitted on.
-  Executor* AdmissionsOf(const Caller& caller, const v1::BuildSpec& spec) const;
-  // Has a caller's work done there; behind that of others where he has enough.
-  void Post(const Turn& turn, const std::string& counted_as,
-            std::function<void()> work);
+  // Memory, or what else there is not much of, that is a caller's until this
+  // goes.
   using Share = std::shared_ptr<void>;
-  // The memory that a request takes is the caller's until the answer goes;
-  // none for a small one.
-  absl::StatusOr<Share> HoldRequest(const Caller& caller,
-                                    const grpc::CallbackServerContext& context,
-                                    const google::protobuf::Message& request);
-  // The same of an answer.
-  absl::StatusOr<Share> HoldAnswer(const Caller& caller,
-                                   const std::string& counted_as,
-                                   const google::protobuf::Message& answer);
-  // What a build keeps of its request until it ends. Not of the memory of
-  // calls: who has all of his in builds can still list and cancel them.
-  absl::StatusOr<Share> HoldBuild(const Caller& caller,
-                                  const std::string& counted_as,
-                                  const v1::BuildSpec& spec);
-  // One more stream of events.
-  absl::StatusOr<Share> HoldWatch(const Caller& caller,
-                                  const grpc::CallbackServerContext& context);
+
+  // A call that is let in.
+  struct Entry {
+    Caller caller = {};
+    std::string counted_as = {};    // whose calls it is counted with
+    std::string peer = {};          // as gRPC names it
+    Share request_bytes = nullptr;  // until they are parsed
+  };
+  // Lets a caller in, if he may do what takes at least this role, now.
+  // `request` is null where requests come as a stream.
+  absl::StatusOr<Entry> Enter(const grpc::CallbackServerContext& context,
+                              Role least, const grpc::ByteBuffer* request);
+  // Takes the bytes, which are gRPC's, and leaves none. What the request takes
+  // in memory is the caller's as long as it is kept.
+  template <typename Request>
+  absl::StatusOr<std::shared_ptr<const Request>> Parse(
+      const grpc::ByteBuffer* bytes, Entry& entry);
   // Finishes a call at once.
   static grpc::ServerUnaryReactor* Fail(grpc::CallbackServerContext* context,
                                         const absl::Status& status);
-  // What a unary call is about; both messages are gRPC's until OnDone.
+
+  // Where calls' work is done. A caller who is bounded has few turns at a time,
+  // so that others do not wait behind all of his.
+  struct Lane {
+    Lane(Executor* its_executor, bool is_of_all_callers)
+        : executor(its_executor),
+          turns(its_executor, limits::kTurnsPerCaller),
+          of_all_callers(is_of_all_callers) {}
+    Executor* const executor;
+    CallerTurns turns;
+    const bool of_all_callers;  // the turns are
+  };
+  // Both must outlive the answer.
+  static std::function<void(std::function<void()> work)> PostTo(
+      Lane& lane, const Entry& entry);
+
+  // What a unary call is about; the bytes are gRPC's until OnDone.
   struct Call {
     grpc::CallbackServerContext* context;
-    const google::protobuf::Message* request;
-    google::protobuf::Message* response;
+    const grpc::ByteBuffer* request;
+    grpc::ByteBuffer* response;
   };
-  using Work = std::function<absl::Status(const Caller&)>;
-  // Runs `work`, which fills the response, if the caller has at least this
-  // role, and finishes the call with its status; on requests_ where no other
-  // executor is named. For what changes nothing, or answers nothing: an answer
-  // that is too large is refused when the work is done.
-  grpc::ServerUnaryReactor* Answer(const Call& call, Role least, Work work,
-                                   Executor* executor = nullptr);
+  // Has `work` answer a call of who has at least this role. For what changes
+  // nothing, or answers nothing: an answer that is too large is refused when
+  // the work is done.
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* Answer(
+      const Call& call, Role least, Lane& lane,
+      std::function<absl::StatusOr<Response>(const Request&, const Caller&)>
+          work);
+  // Writes an answer, and tells what is to be kept until it is read.
+  template <typename Response>
+  absl::StatusOr<Share> Respond(const Response& response, const Entry& entry,
+                                grpc::ByteBuffer* bytes);
+  // Ends the connection of a caller who does not read his answer for long,
+  // unless what this answers goes before.
+  Share EndUnread(const Entry& entry, const grpc::ByteBuffer& answer);
+
+  // Where a build is admitted, and whether there is a place for it.
+  struct Turn {
+    Lane& lane;
+    absl::StatusOr<std::shared_ptr<Engine::Place>> place;
+  };
+  // An error where there is none, and no build that is there can be meant.
+  absl::StatusOr<Turn> TakeTurn(const Entry& entry, const v1::BuildSpec& spec,
+                                const std::string& request_id);
+  // What a caller's build is admitted on.
+  Lane& AdmissionsOf(const Caller& caller, const v1::BuildSpec& spec);
+
+  // So many bytes more; null for callers who are not bounded.
+  static absl::StatusOr<Share> Hold(CallerShares& shares, const Entry& entry,
+                                    std::int64_t bytes);
+  // What a build keeps of its request until it ends. Not of the memory of
+  // calls: who has all of his in builds can still list and cancel them.
+  absl::StatusOr<Share> HoldBuild(const Entry& entry,
+                                  const v1::BuildSpec& spec);
+  // One more stream of events, and each of its events that is large.
+  absl::StatusOr<Share> HoldWatch(const Entry& entry);
+  WatchReactor::HoldEvent HoldsEvents(const Entry& entry);
+
+  // The end of a call: logged where a rule refused it, or the caller is not
+  // trusted and sent what no rule allows.
+  void Audit(const absl::Status& end, const Entry& entry);
+  // The same of an outcome, which is answered as it is.
+  absl::Status Audited(absl::Status end, const Entry& entry) {
+    Audit(end, entry);
+    return end;
+  }
+  template <typename Outcome>
+  absl::StatusOr<Outcome> Audited(absl::StatusOr<Outcome> outcome,
+                                  const Entry& entry) {
+    Audit(outcome.status(), entry);
+    return outcome;
+  }
+  // `why` has no secrets. The caller has no name where nobody knows who it was.
+  void LogRefusal(const Entry& entry, const std::string& why);
 
   const Options options_;
   Engine* const engine_;
@@ -186,12 +242,12 @@ class ContainerBuilderService final
   CallerLogThrottle refusals_;
   CallerShares memory_;   // bytes of requests and answers
   CallerShares builds_;   // bytes of builds that have not ended
+  CallerShares events_;   // bytes of events, of those that are large
   CallerShares watches_;  // streams of events
-  Executor* const requests_;
-  Executor* const health_;
-  Executor* const nerdctl_;
-  Executor* const admissions_;
-  CallerTurns admission_turns_;  // on admissions_
+  Lane requests_;
+  Lane health_;
+  Lane nerdctl_;
+  Lane admissions_;
   Executor* const streams_;
   Executor* const transfers_;
 };

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/unique_fd.h"
 #include "rpc/grpc_status.h"
+#include "rpc/message_bytes.h"
 
 namespace containerbuilder::service {
 
@@ -59,7 +60,8 @@ void DownloadReactor::Send() {
     FinishWith(absl::OkStatus());
     return;
   }
-  std::string& data = *piece_.mutable_data();
+  v1::DownloadArtifactResponse piece;
+  std::string& data = *piece.mutable_data();
   data.resize(static_cast<std::size_t>(std::min<std::int64_t>(
       artifact_.size - offset_, limits::kDownloadPieceBytes)));
   ssize_t got = 0;
@@ -71,10 +73,11 @@ void DownloadReactor::Send() {
     return;
   }
   data.resize(static_cast<std::size_t>(got));
-  piece_.set_offset(offset_);
+  piece.set_offset(offset_);
   offset_ += got;
+  Serialize(piece, &message_);
   turn_.Give();
-  StartWrite(&piece_);
+  StartWrite(&message_);
 }
 
 void DownloadReactor::OnWriteDone(bool ok) {

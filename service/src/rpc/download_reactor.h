@@ -23,7 +23,7 @@ namespace containerbuilder::service {
 // It is kept alive by a reference of its own until OnDone, and by the work it
 // has posted.
 class DownloadReactor final
-    : public grpc::ServerWriteReactor<v1::DownloadArtifactResponse>,
+    : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
       public std::enable_shared_from_this<DownloadReactor> {
  public:
   using Begin = std::function<absl::StatusOr<Engine::OpenedArtifact>()>;
@@ -55,10 +55,10 @@ class DownloadReactor final
 
   // The peer's while a piece is written.
   PeerTurn turn_;
-  // Of whoever has the turn; piece_ is gRPC's in the peer's.
+  // Of whoever has the turn; message_ is gRPC's in the peer's.
   std::int64_t offset_;
   Engine::OpenedArtifact artifact_;
-  v1::DownloadArtifactResponse piece_;
+  grpc::ByteBuffer message_;
 };
 
 }  // namespace containerbuilder::service

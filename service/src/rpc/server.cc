@@ -106,9 +106,11 @@ absl::Status CheckOptions(const ServerOptions& options) {
   return absl::OkStatus();
 }
 
-Acceptor::Limits ConnectionLimits(const ServerOptions& options) {
+// The streams are those that gRPC tells peers of, once and for all.
+Acceptor::Limits ConnectionLimits(const ServerOptions& options,
+                                  int max_streams) {
   return {options.max_connections, options.max_connections_per_peer,
-          options.max_streams_per_connection};
+          max_streams};
 }
 
 void SetMilliseconds(grpc::ServerBuilder& builder, const char* argument,
@@ -222,6 +224,10 @@ class Server::State {
       absl::MutexLock lock(&acceptor_mutex_);
       if (acceptor_ != nullptr) acceptor_->CountPiece(peer, bytes);
     };
+    service_options.on_unread = [this](const std::string& peer) {
+      absl::MutexLock lock(&acceptor_mutex_);
+      if (acceptor_ != nullptr) acceptor_->EndUnread(peer);
+    };
     service_ = std::make_unique<ContainerBuilderService>(
         std::move(service_options), engine_.get(), authenticator_.get(),
         &rate_limiter_,
@@ -269,7 +275,10 @@ class Server::State {
     rate_limiter_.SetRate(options.max_calls_per_second);
     {
       absl::MutexLock lock(&acceptor_mutex_);
-      if (acceptor_ != nullptr) acceptor_->SetLimits(ConnectionLimits(options));
+      if (acceptor_ != nullptr) {
+        acceptor_->SetLimits(
+            ConnectionLimits(options, options_.max_streams_per_connection));
+      }
     }
     ReloadFiles();
     return absl::OkStatus();
@@ -308,25 +317,27 @@ class Server::State {
       grpc::experimental::ExternalConnectionAcceptor* connections =
           is_unix || tls_ == nullptr ? plain_connections_.get()
                                      : tls_connections_.get();
-      for (const FileDescriptor& socket : bound_[i].sockets()) {
+      for (const UniqueFd& socket : bound_[i].sockets()) {
         listeners.push_back(
-            {socket.get(), is_unix, [connections](FileDescriptor connection) {
+            {socket.get(), is_unix, [connections](UniqueFd connection) {
                grpc::experimental::ExternalConnectionAcceptor::
                    NewConnectionParameters parameters;
-               parameters.fd = connection.Release();
+               parameters.fd = connection.release();
                connections->HandleNewConnection(&parameters);
              }});
       }
     }
     absl::MutexLock lock(&acceptor_mutex_);
     CONTAINERBUILDER_ASSIGN_OR_RETURN(
-        acceptor_, Acceptor::Start(
-                       std::move(listeners), ConnectionLimits(options_),
-                       [streams = OpenStreams()](
-                           absl::Span<const std::string> peers) mutable {
-                         return streams.Count(peers);
-                       },
-                       options_.logger));
+        acceptor_,
+        Acceptor::Start(
+            std::move(listeners),
+            ConnectionLimits(options_, options_.max_streams_per_connection),
+            [streams =
+                 OpenStreams()](absl::Span<const std::string> peers) mutable {
+              return streams.Count(peers);
+            },
+            options_.logger));
     return absl::OkStatus();
   }
 
@@ -410,7 +421,10 @@ class Server::State {
   std::string callers_error_ ABSL_GUARDED_BY(files_mutex_);  // last told
   std::string certificates_error_ ABSL_GUARDED_BY(files_mutex_);
 
-  // In the order of dependence: each uses those above it until it is gone.
+  // In the order of dependence: each uses those above it until it is gone. The
+  // acceptor is gone with Shutdown, and asked for by what runs on executors.
+  absl::Mutex acceptor_mutex_;
+  std::unique_ptr<Acceptor> acceptor_ ABSL_GUARDED_BY(acceptor_mutex_);
   RateLimiter rate_limiter_;
   std::unique_ptr<Authenticator> authenticator_;
   std::shared_ptr<TlsCertificates> certificates_;  // null without TLS
@@ -427,8 +441,6 @@ class Server::State {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>
       plain_connections_, tls_connections_;
   std::unique_ptr<grpc::Server> server_;
-  absl::Mutex acceptor_mutex_;
-  std::unique_ptr<Acceptor> acceptor_ ABSL_GUARDED_BY(acceptor_mutex_);
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {

@@ -89,6 +89,8 @@ void WatchReactor::Open(const Begin& begin) {
 }
 
 void WatchReactor::Pump() {
+  message_.Clear();
+  held_ = nullptr;
   const bool all_written =
       options_.no_follow && written_ >= watch_.last_sequence;
   while (!all_written && !Journal::AtEnd(watch_.cursor)) {
@@ -108,6 +110,13 @@ void WatchReactor::Pump() {
 }
 
 void WatchReactor::Write(const Journal::Entry& entry) {
+  absl::StatusOr<std::shared_ptr<void>> held =
+      options_.hold_event(static_cast<std::int64_t>(entry.event->size()));
+  if (!held.ok()) {
+    FinishWith(held.status());
+    return;
+  }
+  held_ = *std::move(held);
   written_ = entry.sequence;
   message_ = Response(entry.event);
   bool cancelled = false;

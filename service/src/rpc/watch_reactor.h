@@ -33,6 +33,10 @@ namespace containerbuilder::service {
 class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                            public std::enable_shared_from_this<WatchReactor> {
  public:
+  // What keeps an event's place in memory, of so many bytes, until the peer has
+  // it; an error where there is none.
+  using HoldEvent =
+      std::function<absl::StatusOr<std::shared_ptr<void>>(std::int64_t bytes)>;
   struct Options {
     // Between heartbeats while nothing happens.
     absl::Duration heartbeat_interval;
@@ -42,6 +46,7 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     bool begin_anyway = false;
     // Let go when gRPC is done with the call.
     std::shared_ptr<void> open = nullptr;
+    HoldEvent hold_event = nullptr;
   };
   // Admits a build or finds it.
   using Begin = std::function<absl::StatusOr<BuildWatch>()>;
@@ -101,7 +106,8 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool wake_set_ ABSL_GUARDED_BY(mutex_) = false;   // the journal will call
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;  // nobody reads any more
   Executor::Timer heartbeat_ ABSL_GUARDED_BY(mutex_);
-  grpc::ByteBuffer message_;  // that of the party that may step
+  grpc::ByteBuffer message_;    // that of the party that may step
+  std::shared_ptr<void> held_;  // for message_
 };
 
 }  // namespace containerbuilder::service

@@ -25,6 +25,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/limits.h"
+#include "base/unique_fd.h"
 #include "gmock/gmock.h"
 #include "support/processes.h"
 #include "support/status_matchers.h"
@@ -49,14 +50,14 @@ class AcceptorTest : public testing::Test {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     auto* const name = reinterpret_cast<sockaddr*>(&address);
     socklen_t size = sizeof(address);
-    listener_ = FileDescriptor(
+    listener_ = UniqueFd(
         socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     ASSERT_EQ(bind(listener_.get(), name, size), 0);
     ASSERT_EQ(listen(listener_.get(), 1), 0);
     ASSERT_EQ(getsockname(listener_.get(), name, &size), 0);
     absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Start(
         {{listener_.get(), /*is_unix=*/false,
-          [this](FileDescriptor connection) {
+          [this](UniqueFd connection) {
             accepted_ = connection.get();
             connected_.Notify();
             ReadAll(connection);
@@ -73,7 +74,7 @@ class AcceptorTest : public testing::Test {
         nullptr);
     ASSERT_THAT(acceptor, IsOk());
     acceptor_ = *std::move(acceptor);
-    client_ = FileDescriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    client_ = UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     ASSERT_EQ(connect(client_.get(), name, size), 0);
     ASSERT_EQ(getsockname(client_.get(), name, &size), 0);
     peer_ = absl::StrCat("ipv4:127.0.0.1:", ntohs(address.sin_port));
@@ -113,7 +114,7 @@ class AcceptorTest : public testing::Test {
   std::atomic<int> counted_ = 0;
 
  private:
-  void ReadAll(const FileDescriptor& connection) {
+  void ReadAll(const UniqueFd& connection) {
     std::string buffer(1 << 20, '\0');
     while (true) {
       pollfd readable = {connection.get(), POLLIN, 0};
@@ -125,8 +126,8 @@ class AcceptorTest : public testing::Test {
     ended_.Notify();
   }
 
-  FileDescriptor listener_;
-  FileDescriptor client_;
+  UniqueFd listener_;
+  UniqueFd client_;
   int accepted_ = -1;
   absl::Notification connected_;
   absl::Notification ended_;

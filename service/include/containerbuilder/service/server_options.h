@@ -78,8 +78,8 @@ struct ServerOptions : EngineOptions {
   // `local` has no limit, those who are `anonymous` one for each address.
   int max_calls_per_second = 100;
   // Connections over TCP, in all and from one address (of IPv6: one network
-  // /64). Each takes two descriptors, and at most half of what the process may
-  // have is used.
+  // /64). Each takes two descriptors, and those that would take the last 256 of
+  // the process, or the last quarter where that is less, are refused.
   int max_connections = 4000;
   int max_connections_per_peer = 256;
   // Calls at the same time on one connection, watches included; a client lets
@@ -101,7 +101,9 @@ struct ServerOptions : EngineOptions {
   absl::Duration heartbeat_interval = absl::Seconds(15);
   // An upload that sends no whole piece, and a download that takes none, for so
   // long, or up to twice as long, is ended: a client that reads a slow disk,
-  // and a proxy that was suspended, are back by then. At least 100 ms.
+  // and a proxy that was suspended, are back by then. So is a TCP connection of
+  // a caller who is not trusted and does not take an answer for so long, and
+  // for what its size takes at 16 KiB a second. At least 100 ms.
   absl::Duration transfer_idle_timeout = absl::Minutes(1);
 };
 
