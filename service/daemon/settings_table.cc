@@ -91,9 +91,9 @@ absl::Span<const Setting> Settings() {
        },
        Reload::kNo,
        "An upload that sends nothing, and a download that takes nothing, is "
-       "ended after this, or twice as long; so is a TCP connection that does "
-       "not take an answer, after this and its size at 16 KiB a second. 100 ms "
-       "at least."},
+       "ended after this, or twice as long; so is a call whose answer is "
+       "not taken, after this and its size at 16 KiB a second. 100 ms at "
+       "least."},
 
       // --- What callers who are not trusted may do
       {"read_roots",

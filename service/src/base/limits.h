@@ -105,9 +105,9 @@ inline constexpr std::int64_t kSpecCopies = 3;
 // What is smaller, as nearly all requests and answers are, a caller may have
 // also where others have taken all that there is for all.
 inline constexpr std::int64_t kCountedMessageBytes = 64 * 1024;
-// An answer that is not read counts until the peer has it. Its connection is
-// ended where that takes longer than ServerOptions::transfer_idle_timeout and
-// its size at this speed, which is that of a poor radio link.
+// An answer that is not read counts until the peer has it. Its call is
+// cancelled where that takes longer than ServerOptions::transfer_idle_timeout
+// and its size at this speed, which is that of a poor radio link.
 inline constexpr std::int64_t kLeastAnswerBytesPerSecond = 16 * 1024;
 // What ConstructArgs answers, in which each value has the name of its flag
 // before it; the kernel takes an eighth.
@@ -126,7 +126,8 @@ inline constexpr std::size_t kMaxAnnotationBytes = 64 * 1024;
 inline constexpr int kMaxOpenWatches = 256;
 // Each holds an event that is not read: one with output is as small as this.
 // Those that are larger, with a build's arguments or its record, count as what
-// else a caller has in memory.
+// else a caller has in memory, and wait where that is too much.
+inline constexpr absl::Duration kEventRoomInterval = absl::Seconds(1);
 inline constexpr std::int64_t kUncountedEventBytes =
     kMaxOutputChunkBytes + 1024;
 

@@ -231,12 +231,6 @@ void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
                              uploads.open * limits::kUploadAheadBytes);
 }
 
-void Acceptor::EndUnread(const std::string& peer) {
-  if (absl::StartsWith(peer, "unix:")) return;
-  absl::MutexLock lock(&mutex_);
-  unread_.insert(peer);
-}
-
 void Acceptor::CheckFloods(absl::Time now) {
   absl::flat_hash_map<std::string, std::int64_t> ahead_of_host;
   for (const auto& [id, connection] : connections_) {
@@ -262,7 +256,6 @@ void Acceptor::CheckFloods(absl::Time now) {
     if (floods) End(connection, now, "it sent much and called nothing");
   }
   CheckStreams(now);
-  CheckUnread(now);
   CheckHandOver(now);
   if (hosts_.size() > limits::kMaxRestingHosts + connections_.size()) {
     ForgetRestedHosts(now);
@@ -306,20 +299,6 @@ void Acceptor::CheckStreams(absl::Time now) {
     std::int64_t& allowance = HostOf(counted[i]->host, now).allowance;
     allowance = std::min(allowance, -limits::kMaxUncalledHostBytes);
     End(*counted[i], now, "it began too many streams");
-  }
-}
-
-void Acceptor::CheckUnread(absl::Time now) {
-  absl::flat_hash_set<std::string> unread;
-  {
-    absl::MutexLock lock(&mutex_);
-    unread.swap(unread_);
-  }
-  if (unread.empty()) return;
-  for (auto& [id, connection] : connections_) {
-    if (unread.contains(connection.peer) && !connection.ended) {
-      End(connection, now, "it did not read its answers");
-    }
   }
 }
 

@@ -13,7 +13,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -87,8 +86,6 @@ class Acceptor {
   void BeginUpload(const std::string& peer);
   void CountPiece(const std::string& peer, std::int64_t bytes);
   void EndUpload(const std::string& peer);
-  // A peer does not read what it asked for: its connection is ended soon.
-  void EndUnread(const std::string& peer);
 
  private:
   struct Connection {
@@ -156,8 +153,6 @@ class Acceptor {
   std::int64_t AheadOf(const Connection& connection);
   // Ends connections that have begun more streams than they may.
   void CheckStreams(absl::Time now);
-  // Ends those that do not read.
-  void CheckUnread(absl::Time now);
   // Ends a connection that keeps the thread that hands them over.
   void CheckHandOver(absl::Time now);
   void SetHandedOver(std::optional<std::uint64_t> id);
@@ -190,8 +185,6 @@ class Acceptor {
   std::chrono::steady_clock::time_point handed_over_since_
       ABSL_GUARDED_BY(mutex_);
 
-  // Peers that do not read.
-  absl::flat_hash_set<std::string> unread_ ABSL_GUARDED_BY(mutex_);
   // Peer -> uploads that are under way.
   absl::flat_hash_map<std::string, Uploads> uploads_ ABSL_GUARDED_BY(mutex_);
 

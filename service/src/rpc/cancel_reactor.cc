@@ -6,8 +6,11 @@
 
 namespace containerbuilder::service {
 
-CancelReactor* CancelReactor::Start(Begin begin, Respond respond, Post post) {
-  std::shared_ptr<CancelReactor> reactor(new CancelReactor(std::move(respond)));
+CancelReactor* CancelReactor::Start(Begin begin, Respond respond, Post post,
+                                    grpc::CallbackServerContext* context,
+                                    Executor* timers) {
+  std::shared_ptr<CancelReactor> reactor(
+      new CancelReactor(std::move(respond), context, timers));
   reactor->self_ = reactor;
   post([reactor, begin = std::move(begin)] {
     const absl::Status begun =
@@ -22,6 +25,7 @@ CancelReactor* CancelReactor::Start(Begin begin, Respond respond, Post post) {
 void CancelReactor::OnCancel() { FinishOnce(absl::CancelledError()); }
 
 void CancelReactor::OnDone() {
+  unread_.End();
   // The last use of this by gRPC.
   const std::shared_ptr<CancelReactor> last = std::move(self_);
 }
@@ -36,9 +40,12 @@ void CancelReactor::FinishOnce(absl::StatusOr<v1::Build> build) {
   if (build.ok()) {
     v1::CancelBuildResponse response;
     *response.mutable_build() = *std::move(build);
-    absl::StatusOr<std::shared_ptr<void>> held = respond_(response);
-    status = held.status();
-    if (held.ok()) held_ = *std::move(held);
+    absl::StatusOr<Answered> answered = respond_(response);
+    status = answered.status();
+    if (answered.ok()) {
+      answered_ = *std::move(answered);
+      unread_.Await(answered_.read_within, timers_, weak_from_this());
+    }
   }
   // OnDone may run before Finish returns: nothing after it.
   Finish(ToGrpcStatus(status));

@@ -10,8 +10,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/executor.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "grpcpp/support/server_callback.h"
+#include "rpc/unread_answer.h"
 
 namespace containerbuilder::service {
 
@@ -24,25 +26,32 @@ class CancelReactor final : public grpc::ServerUnaryReactor,
   // Begins to cancel the build, or says why not.
   using Begin = std::function<absl::Status(OnEnd)>;
 
-  // Writes the answer, and tells what is to be kept until the call ends.
-  using Respond = std::function<absl::StatusOr<std::shared_ptr<void>>(
+  // Writes the answer.
+  using Respond = std::function<absl::StatusOr<Answered>(
       const v1::CancelBuildResponse& answer)>;
   // Has work done on some executor.
   using Post = absl::FunctionRef<void(std::function<void()> work)>;
 
   // `begin` is posted by `post`; what it is posted to must outlive the call.
-  static CancelReactor* Start(Begin begin, Respond respond, Post post);
+  // The rest runs on `timers`.
+  static CancelReactor* Start(Begin begin, Respond respond, Post post,
+                              grpc::CallbackServerContext* context,
+                              Executor* timers);
 
   void OnCancel() override;
   void OnDone() override;
 
  private:
-  explicit CancelReactor(Respond respond) : respond_(std::move(respond)) {}
+  CancelReactor(Respond respond, grpc::CallbackServerContext* context,
+                Executor* timers)
+      : respond_(std::move(respond)), timers_(timers), unread_(context) {}
 
   void FinishOnce(absl::StatusOr<v1::Build> build);
 
   const Respond respond_;
-  std::shared_ptr<void> held_;
+  Executor* const timers_;
+  UnreadAnswer unread_;
+  Answered answered_;
   std::shared_ptr<CancelReactor> self_;
   absl::Mutex mutex_;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/escaping.h"
@@ -27,35 +27,47 @@
 namespace containerbuilder::service {
 namespace {
 
-// A unary call, and what is held for it until it ends. It is kept alive by a
-// reference of its own until OnDone.
-class HoldingReactor final : public grpc::ServerUnaryReactor {
+// A unary call. It is kept alive by a reference of its own until OnDone.
+class UnaryReactor final : public grpc::ServerUnaryReactor,
+                           public std::enable_shared_from_this<UnaryReactor> {
  public:
-  using Held = std::vector<std::shared_ptr<void>>;
-  // May add to what is held.
-  using Work = std::function<absl::Status(Held& held)>;
+  using Work = std::function<absl::StatusOr<Answered>()>;
 
   // Has `work` posted, and finishes the call with its status.
-  static HoldingReactor* Start(
-      absl::FunctionRef<void(std::function<void()> work)> post, Held held,
-      Work work) {
-    auto reactor = std::make_shared<HoldingReactor>();
+  static UnaryReactor* Start(
+      grpc::CallbackServerContext* context,
+      absl::FunctionRef<void(std::function<void()> work)> post, Work work,
+      Executor* timers) {
+    auto reactor = std::make_shared<UnaryReactor>(context);
     reactor->self_ = reactor;
-    reactor->held_ = std::move(held);
-    post([reactor, work = std::move(work)] {
-      reactor->Finish(ToGrpcStatus(work(reactor->held_)));
+    post([reactor, work = std::move(work), timers] {
+      reactor->FinishWith(work(), timers);
     });
     return reactor.get();
   }
+  explicit UnaryReactor(grpc::CallbackServerContext* context)
+      : unread_(context) {}
 
   void OnDone() override {
+    unread_.End();
     // The last use of this by gRPC.
-    const std::shared_ptr<HoldingReactor> last = std::move(self_);
+    const std::shared_ptr<UnaryReactor> last = std::move(self_);
   }
 
  private:
-  std::shared_ptr<HoldingReactor> self_;
-  Held held_;
+  void FinishWith(absl::StatusOr<Answered> answered, Executor* timers) {
+    const absl::Status status = answered.status();
+    if (answered.ok()) {
+      answered_ = *std::move(answered);
+      unread_.Await(answered_.read_within, timers, weak_from_this());
+    }
+    // OnDone may run before Finish returns: nothing after it.
+    Finish(ToGrpcStatus(status));
+  }
+
+  UnreadAnswer unread_;
+  std::shared_ptr<UnaryReactor> self_;
+  Answered answered_;
 };
 
 bool IsBounded(const Caller& caller) {
@@ -137,6 +149,7 @@ ContainerBuilderService::ContainerBuilderService(
       rate_limiter_(rate_limiter),
       refusals_(limits::kRefusalLogInterval, limits::kMaxRefusalLogCallers),
       requests_(executors.requests, /*is_of_all_callers=*/false),
+      cancels_(executors.requests, /*is_of_all_callers=*/false),
       health_(executors.health, /*is_of_all_callers=*/false),
       nerdctl_(executors.nerdctl, /*is_of_all_callers=*/false),
       admissions_(executors.admissions, /*is_of_all_callers=*/true),
@@ -212,11 +225,12 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
   absl::StatusOr<Turn> turn =
       TakeTurn(*entry, (*request)->spec(), (*request)->request_id());
   if (!turn.ok()) return refuse(turn.status());
-  return HoldingReactor::Start(
-      PostTo(turn->lane, *entry), {*std::move(place_of_answer)},
+  return UnaryReactor::Start(
+      context, PostTo(turn->lane, *entry),
       [this, request = *request, response, entry = *entry,
-       place = std::move(turn->place)](
-          HoldingReactor::Held& held) mutable -> absl::Status {
+       place = std::move(turn->place),
+       memory =
+           *std::move(place_of_answer)]() mutable -> absl::StatusOr<Answered> {
         v1::CreateBuildResponse answer;
         CONTAINERBUILDER_ASSIGN_OR_RETURN(
             *answer.mutable_build(),
@@ -224,9 +238,9 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
                 engine_->CreateBuild(std::move(place), *request, entry.caller),
                 entry));
         Serialize(answer, response);
-        held.push_back(EndUnread(entry, *response));
-        return absl::OkStatus();
-      });
+        return Answered{std::move(memory), ReadWithin(entry, *response)};
+      },
+      streams_);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
@@ -300,7 +314,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CancelBuild(
       [this, entry = *entry, response](const v1::CancelBuildResponse& answer) {
         return Audited(Respond(answer, entry, response), entry);
       },
-      PostTo(requests_, *entry));
+      PostTo(cancels_, *entry), context, streams_);
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::DeleteBuild(
@@ -407,6 +421,10 @@ absl::StatusOr<std::shared_ptr<const Request>> ContainerBuilderService::Parse(
   };
   const auto held = std::make_shared<Held>();
   Request& request = held->request;
+  std::optional<absl::MutexLock> alone;
+  if (bytes->Length() > limits::kCountedMessageBytes) {
+    alone.emplace(&large_requests_);
+  }
   if (!Deserialize(bytes, &request)) {
     return errors::RequestInvalid("the request does not parse");
   }
@@ -438,45 +456,41 @@ grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
         work) {
   absl::StatusOr<Entry> entry = Enter(*call.context, least, call.request);
   if (!entry.ok()) return Fail(call.context, entry.status());
-  return HoldingReactor::Start(
-      PostTo(lane, *entry), {},
-      [this, call, work = std::move(work),
-       entry = *entry](HoldingReactor::Held& held) mutable {
-        const auto answer = [&]() -> absl::StatusOr<Share> {
+  return UnaryReactor::Start(
+      call.context, PostTo(lane, *entry),
+      [this, call, work = std::move(work), entry = *entry]() mutable {
+        const auto answer = [&]() -> absl::StatusOr<Answered> {
+          // Those that nobody waits for are not to keep others waiting.
+          if (call.context->IsCancelled()) return absl::CancelledError();
           CONTAINERBUILDER_ASSIGN_OR_RETURN(
               const auto request, Parse<Request>(call.request, entry));
           CONTAINERBUILDER_ASSIGN_OR_RETURN(const Response response,
                                             work(*request, entry.caller));
           return Respond(response, entry, call.response);
         };
-        const absl::StatusOr<Share> answered = Audited(answer(), entry);
-        if (answered.ok()) held.push_back(*answered);
-        return answered.status();
-      });
+        return Audited(answer(), entry);
+      },
+      streams_);
 }
 
 template <typename Response>
-absl::StatusOr<ContainerBuilderService::Share> ContainerBuilderService::Respond(
+absl::StatusOr<Answered> ContainerBuilderService::Respond(
     const Response& response, const Entry& entry, grpc::ByteBuffer* bytes) {
   Serialize(response, bytes);
   absl::StatusOr<Share> memory =
       Hold(memory_, entry, static_cast<std::int64_t>(bytes->Length()));
   if (!memory.ok()) {
     bytes->Clear();
-    return memory;
+    return memory.status();
   }
-  using Both = std::pair<Share, Share>;
-  return std::make_shared<Both>(*std::move(memory), EndUnread(entry, *bytes));
+  return Answered{*std::move(memory), ReadWithin(entry, *bytes)};
 }
 
-ContainerBuilderService::Share ContainerBuilderService::EndUnread(
-    const Entry& entry, const grpc::ByteBuffer& answer) {
-  if (!IsBounded(entry.caller)) return nullptr;
-  const absl::Duration longest =
-      options_.transfer_idle_timeout +
-      absl::Seconds(answer.Length() / limits::kLeastAnswerBytesPerSecond);
-  return streams_->After(longest, [on_unread = options_.on_unread,
-                                   peer = entry.peer] { on_unread(peer); });
+absl::Duration ContainerBuilderService::ReadWithin(
+    const Entry& entry, const grpc::ByteBuffer& answer) const {
+  if (!IsBounded(entry.caller)) return absl::InfiniteDuration();
+  return options_.transfer_idle_timeout +
+         absl::Seconds(answer.Length() / limits::kLeastAnswerBytesPerSecond);
 }
 
 // --- Admissions -------------------------------------------------------------
@@ -555,10 +569,12 @@ ContainerBuilderService::HoldWatch(const Entry& entry) {
 
 WatchReactor::HoldEvent ContainerBuilderService::HoldsEvents(
     const Entry& entry) {
-  return [this, entry](std::int64_t bytes) -> absl::StatusOr<Share> {
+  return [this, entry](std::int64_t bytes) -> std::optional<Share> {
     // As many of these as there are watches may be.
     if (bytes <= limits::kUncountedEventBytes) return nullptr;
-    return Audited(Hold(events_, entry, bytes), entry);
+    absl::StatusOr<Share> held = Hold(events_, entry, bytes);
+    if (!held.ok()) return std::nullopt;
+    return *std::move(held);
   };
 }
 

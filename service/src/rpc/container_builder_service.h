@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/executor.h"
 #include "base/limits.h"
@@ -19,6 +20,7 @@
 #include "rpc/caller_turns.h"
 #include "rpc/log_throttle.h"
 #include "rpc/rate_limiter.h"
+#include "rpc/unread_answer.h"
 #include "rpc/watch_reactor.h"
 
 namespace spdlog {
@@ -71,9 +73,6 @@ class ContainerBuilderService final : public RawContainerBuilder {
     // Told of the begin and the end of each upload, and of what comes in it.
     std::function<void(const std::string& peer, bool begins)> on_upload;
     std::function<void(const std::string& peer, std::int64_t bytes)> on_piece;
-    // Told where from an answer was not read for long; also when the service is
-    // gone, but not its executors.
-    std::function<void(const std::string& peer)> on_unread;
   };
 
   // What the calls' work runs on.
@@ -188,13 +187,12 @@ class ContainerBuilderService final : public RawContainerBuilder {
       const Call& call, Role least, Lane& lane,
       std::function<absl::StatusOr<Response>(const Request&, const Caller&)>
           work);
-  // Writes an answer, and tells what is to be kept until it is read.
+  // Writes an answer; an error where there is no place for it.
   template <typename Response>
-  absl::StatusOr<Share> Respond(const Response& response, const Entry& entry,
-                                grpc::ByteBuffer* bytes);
-  // Ends the connection of a caller who does not read his answer for long,
-  // unless what this answers goes before.
-  Share EndUnread(const Entry& entry, const grpc::ByteBuffer& answer);
+  absl::StatusOr<Answered> Respond(const Response& response, const Entry& entry,
+                                   grpc::ByteBuffer* bytes);
+  absl::Duration ReadWithin(const Entry& entry,
+                            const grpc::ByteBuffer& answer) const;
 
   // Where a build is admitted, and whether there is a place for it.
   struct Turn {
@@ -244,7 +242,11 @@ class ContainerBuilderService final : public RawContainerBuilder {
   CallerShares builds_;   // bytes of builds that have not ended
   CallerShares events_;   // bytes of events, of those that are large
   CallerShares watches_;  // streams of events
+  // One at a time is parsed: until it is known what it takes, that may be fifty
+  // times its size.
+  absl::Mutex large_requests_;
   Lane requests_;
+  Lane cancels_;  // who has slow calls can still end his builds
   Lane health_;
   Lane nerdctl_;
   Lane admissions_;

@@ -224,10 +224,6 @@ class Server::State {
       absl::MutexLock lock(&acceptor_mutex_);
       if (acceptor_ != nullptr) acceptor_->CountPiece(peer, bytes);
     };
-    service_options.on_unread = [this](const std::string& peer) {
-      absl::MutexLock lock(&acceptor_mutex_);
-      if (acceptor_ != nullptr) acceptor_->EndUnread(peer);
-    };
     service_ = std::make_unique<ContainerBuilderService>(
         std::move(service_options), engine_.get(), authenticator_.get(),
         &rate_limiter_,
@@ -421,10 +417,7 @@ class Server::State {
   std::string callers_error_ ABSL_GUARDED_BY(files_mutex_);  // last told
   std::string certificates_error_ ABSL_GUARDED_BY(files_mutex_);
 
-  // In the order of dependence: each uses those above it until it is gone. The
-  // acceptor is gone with Shutdown, and asked for by what runs on executors.
-  absl::Mutex acceptor_mutex_;
-  std::unique_ptr<Acceptor> acceptor_ ABSL_GUARDED_BY(acceptor_mutex_);
+  // In the order of dependence: each uses those above it until it is gone.
   RateLimiter rate_limiter_;
   std::unique_ptr<Authenticator> authenticator_;
   std::shared_ptr<TlsCertificates> certificates_;  // null without TLS
@@ -441,6 +434,8 @@ class Server::State {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>
       plain_connections_, tls_connections_;
   std::unique_ptr<grpc::Server> server_;
+  absl::Mutex acceptor_mutex_;
+  std::unique_ptr<Acceptor> acceptor_ ABSL_GUARDED_BY(acceptor_mutex_);
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {

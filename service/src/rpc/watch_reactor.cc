@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/limits.h"
 #include "base/timestamps.h"
 #include "containerbuilder/v1/container_builder.pb.h"
 #include "google/protobuf/io/coded_stream.h"
@@ -91,16 +92,27 @@ void WatchReactor::Open(const Begin& begin) {
 void WatchReactor::Pump() {
   message_.Clear();
   held_ = nullptr;
+  held_bytes_ = 0;
+  // It is not read again before there is room.
+  const std::int64_t awaited_bytes = std::exchange(awaited_bytes_, 0);
+  if (awaited_bytes > 0 && !TakeRoom(awaited_bytes)) {
+    AwaitRoom();
+    return;
+  }
   const bool all_written =
       options_.no_follow && written_ >= watch_.last_sequence;
   while (!all_written && !Journal::AtEnd(watch_.cursor)) {
+    const Journal::Cursor before = watch_.cursor;
     const absl::StatusOr<std::optional<Journal::Entry>> entry = watch_.Read();
     if (!entry.ok()) {
       FinishWith(entry.status());
       return;
     }
     if (entry->has_value()) {
-      Write(**entry);
+      if (Write(**entry)) return;
+      // Nor is it kept until then.
+      watch_.cursor = before;
+      AwaitRoom();
       return;
     }
     if (options_.no_follow) break;
@@ -109,14 +121,8 @@ void WatchReactor::Pump() {
   FinishWith(absl::OkStatus());
 }
 
-void WatchReactor::Write(const Journal::Entry& entry) {
-  absl::StatusOr<std::shared_ptr<void>> held =
-      options_.hold_event(static_cast<std::int64_t>(entry.event->size()));
-  if (!held.ok()) {
-    FinishWith(held.status());
-    return;
-  }
-  held_ = *std::move(held);
+bool WatchReactor::Write(const Journal::Entry& entry) {
+  if (!TakeRoom(static_cast<std::int64_t>(entry.event->size()))) return false;
   written_ = entry.sequence;
   message_ = Response(entry.event);
   bool cancelled = false;
@@ -124,13 +130,39 @@ void WatchReactor::Write(const Journal::Entry& entry) {
     absl::MutexLock lock(&mutex_);
     cancelled = cancelled_;
     if (!cancelled) state_ = State::kWriting;
-    heartbeat_.reset();
+    timer_.reset();
   }
   if (cancelled) {
     FinishWith(absl::CancelledError());
   } else {
     StartWrite(&message_);
   }
+  return true;
+}
+
+bool WatchReactor::TakeRoom(std::int64_t bytes) {
+  if (bytes <= held_bytes_) return true;
+  std::optional<std::shared_ptr<void>> held = options_.hold_event(bytes);
+  if (!held) {
+    awaited_bytes_ = bytes;
+    return false;
+  }
+  held_ = *std::move(held);
+  held_bytes_ = bytes;
+  return true;
+}
+
+void WatchReactor::AwaitRoom() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!cancelled_) {
+      timer_ =
+          streams_->After(limits::kEventRoomInterval,
+                          [reactor = shared_from_this()] { reactor->Pump(); });
+      return;
+    }
+  }
+  FinishWith(absl::CancelledError());
 }
 
 bool WatchReactor::Wait() {
@@ -146,7 +178,7 @@ bool WatchReactor::Wait() {
         const std::shared_ptr<WatchReactor> reactor = weak.lock();
         if (reactor != nullptr) reactor->OnHeartbeat();
       };
-      heartbeat_ = streams_->After(options_.heartbeat_interval, beat);
+      timer_ = streams_->After(options_.heartbeat_interval, beat);
       if (wake_set_) return true;
       wake_set_ = true;
     }
@@ -228,7 +260,7 @@ void WatchReactor::FinishWith(const absl::Status& status) {
   {
     absl::MutexLock lock(&mutex_);
     state_ = State::kFinished;
-    heartbeat = std::move(heartbeat_);
+    heartbeat = std::move(timer_);
     attachment = std::move(watch_.attachment);
   }
   // Now, and not when gRPC is done: the build's disconnect policy waits for it.

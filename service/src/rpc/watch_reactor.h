@@ -34,9 +34,9 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                            public std::enable_shared_from_this<WatchReactor> {
  public:
   // What keeps an event's place in memory, of so many bytes, until the peer has
-  // it; an error where there is none.
+  // it; nothing where there is none now.
   using HoldEvent =
-      std::function<absl::StatusOr<std::shared_ptr<void>>(std::int64_t bytes)>;
+      std::function<std::optional<std::shared_ptr<void>>(std::int64_t bytes)>;
   struct Options {
     // Between heartbeats while nothing happens.
     absl::Duration heartbeat_interval;
@@ -84,7 +84,11 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Writes the next event, waits for one, or ends the call. On streams_.
   void Pump();
   void PostPump();
-  void Write(const Journal::Entry& entry);
+  // False where there is no place for it in memory.
+  bool Write(const Journal::Entry& entry);
+  bool TakeRoom(std::int64_t bytes);
+  // Tries again later.
+  void AwaitRoom();
   // Waits for the journal; false where there is something to read already.
   bool Wait();
   void OnWake();
@@ -105,9 +109,12 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   State state_ ABSL_GUARDED_BY(mutex_) = State::kBeginning;
   bool wake_set_ ABSL_GUARDED_BY(mutex_) = false;   // the journal will call
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;  // nobody reads any more
-  Executor::Timer heartbeat_ ABSL_GUARDED_BY(mutex_);
+  // For a heartbeat, or where there was no room.
+  Executor::Timer timer_ ABSL_GUARDED_BY(mutex_);
   grpc::ByteBuffer message_;    // that of the party that may step
-  std::shared_ptr<void> held_;  // for message_
+  std::shared_ptr<void> held_;  // for message_, of so many bytes
+  std::int64_t held_bytes_ = 0;
+  std::int64_t awaited_bytes_ = 0;  // of the next event, if it awaits room
 };
 
 }  // namespace containerbuilder::service

@@ -101,9 +101,9 @@ struct ServerOptions : EngineOptions {
   absl::Duration heartbeat_interval = absl::Seconds(15);
   // An upload that sends no whole piece, and a download that takes none, for so
   // long, or up to twice as long, is ended: a client that reads a slow disk,
-  // and a proxy that was suspended, are back by then. So is a TCP connection of
-  // a caller who is not trusted and does not take an answer for so long, and
-  // for what its size takes at 16 KiB a second. At least 100 ms.
+  // and a proxy that was suspended, are back by then. So is a unary call of one
+  // who is neither trusted nor an admin and does not take its answer for so
+  // long, and for what its size takes at 16 KiB a second. At least 100 ms.
   absl::Duration transfer_idle_timeout = absl::Minutes(1);
 };
 
