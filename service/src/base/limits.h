@@ -93,6 +93,9 @@ inline constexpr int kMaxRequestBytes = 8 * 1024 * 1024;
 // take two bytes on their way and up to 60 here. A hundred thousand arguments,
 // more than the kernel takes, have some 6 MiB.
 inline constexpr std::int64_t kMaxRequestOverheadBytes = 8 * 1024 * 1024;
+// Larger ones, of callers who are neither trusted nor admins, are parsed one at
+// a time, for what they take is known only then; nearly all have a few KiB.
+inline constexpr std::size_t kMaxParsedTogetherBytes = 1024 * 1024;
 // What requests of one caller that wait, or are worked on, and answers to him
 // that are not read yet may take in memory together: some twenty of the largest
 // pages of ListBuilds; and those of all callers. Not of admins.
@@ -126,10 +129,11 @@ inline constexpr std::size_t kMaxAnnotationBytes = 64 * 1024;
 inline constexpr int kMaxOpenWatches = 256;
 // Each holds an event that is not read: one with output is as small as this.
 // Those that are larger, with a build's arguments or its record, count as what
-// else a caller has in memory, and wait where that is too much.
-inline constexpr absl::Duration kEventRoomInterval = absl::Seconds(1);
+// else a caller has in memory, and wait where that is too much, with a look now
+// and then.
 inline constexpr std::int64_t kUncountedEventBytes =
     kMaxOutputChunkBytes + 1024;
+inline constexpr absl::Duration kEventRoomInterval = absl::Seconds(1);
 
 // A probe of Health (a version, `buildctl debug workers`).
 inline constexpr absl::Duration kProbeTimeout = absl::Seconds(5);
@@ -325,6 +329,7 @@ inline constexpr std::size_t kMaxLoggedBytes = 128;
 // Threads, each kind for what may wait for the same thing. Requests may wait
 // for the disk; streams only read what was just written.
 inline constexpr int kRequestThreads = 8;
+inline constexpr int kCancelThreads = 2;
 inline constexpr int kStreamThreads = 4;
 // Of the work of each kind, so much of one caller's is done at a time: the
 // other threads are for other callers.

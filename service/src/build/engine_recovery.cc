@@ -418,8 +418,8 @@ absl::Status Engine::ForgetOldest() {
 bool Engine::ForgetEnded(const std::string& name, TotalsByRequester& totals) {
   if (FindLive(name) != nullptr) return false;  // its end is being recorded
   const absl::StatusOr<BuildRecord> record = store_->Get(name);
-  if (absl::IsNotFound(record.status()))
-    return false;  // it was deleted just now
+  // It was deleted just now.
+  if (absl::IsNotFound(record.status())) return false;
   const absl::Status gone = record.ok() ? Forget(name) : record.status();
   if (!gone.ok()) {
     logger_->error("{}: cannot be forgotten: {}", name,

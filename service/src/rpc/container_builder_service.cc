@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -149,7 +150,7 @@ ContainerBuilderService::ContainerBuilderService(
       rate_limiter_(rate_limiter),
       refusals_(limits::kRefusalLogInterval, limits::kMaxRefusalLogCallers),
       requests_(executors.requests, /*is_of_all_callers=*/false),
-      cancels_(executors.requests, /*is_of_all_callers=*/false),
+      cancels_(executors.cancels, /*is_of_all_callers=*/false),
       health_(executors.health, /*is_of_all_callers=*/false),
       nerdctl_(executors.nerdctl, /*is_of_all_callers=*/false),
       admissions_(executors.admissions, /*is_of_all_callers=*/true),
@@ -419,12 +420,15 @@ absl::StatusOr<std::shared_ptr<const Request>> ContainerBuilderService::Parse(
     Request request;
     Share memory;
   };
+  std::unique_lock<std::mutex> alone(large_requests_, std::defer_lock);
+  // Not waited for: some calls are parsed on threads that all of gRPC's use.
+  if (bytes->Length() > limits::kMaxParsedTogetherBytes &&
+      IsBounded(entry.caller) && !alone.try_lock()) {
+    return errors::TooMuchAtOnce();
+  }
+  // It goes before another one is parsed, where it is refused.
   const auto held = std::make_shared<Held>();
   Request& request = held->request;
-  std::optional<absl::MutexLock> alone;
-  if (bytes->Length() > limits::kCountedMessageBytes) {
-    alone.emplace(&large_requests_);
-  }
   if (!Deserialize(bytes, &request)) {
     return errors::RequestInvalid("the request does not parse");
   }

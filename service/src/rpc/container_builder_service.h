@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/executor.h"
 #include "base/limits.h"
@@ -42,7 +42,7 @@ struct RawMethods<Service, First, Others...> {
 
 // All but uploads, whose pieces are asked for one by one: what a message takes
 // in memory is up to who sent it, and it is not parsed before he is known and
-// has his turn.
+// had to answer for its bytes.
 using RawContainerBuilder = RawMethods<
     v1::ContainerBuilder::CallbackService,
     v1::ContainerBuilder::WithRawCallbackMethod_Health,
@@ -78,6 +78,7 @@ class ContainerBuilderService final : public RawContainerBuilder {
   // What the calls' work runs on.
   struct Executors {
     Executor* requests;    // may wait for the disk, and for nothing slower
+    Executor* cancels;     // the same; who waits there has builds that run on
     Executor* health;      // asks all programs, any of which may hang
     Executor* nerdctl;     // asks nerdctl first, which may hang
     Executor* admissions;  // copies contexts
@@ -242,9 +243,9 @@ class ContainerBuilderService final : public RawContainerBuilder {
   CallerShares builds_;   // bytes of builds that have not ended
   CallerShares events_;   // bytes of events, of those that are large
   CallerShares watches_;  // streams of events
-  // One at a time is parsed: until it is known what it takes, that may be fifty
-  // times its size.
-  absl::Mutex large_requests_;
+  // One of those who are bounded is parsed at a time: until it is known what it
+  // takes, that may be fifty times its size.
+  std::mutex large_requests_;
   Lane requests_;
   Lane cancels_;  // who has slow calls can still end his builds
   Lane health_;

@@ -195,6 +195,7 @@ class Server::State {
       bound_.push_back(std::move(bound));
     }
     requests_ = std::make_unique<Executor>(limits::kRequestThreads);
+    cancels_ = std::make_unique<Executor>(limits::kCancelThreads);
     health_ = std::make_unique<Executor>(limits::kHealthThreads);
     nerdctl_ = std::make_unique<Executor>(limits::kNerdctlThreads);
     admissions_ = std::make_unique<Executor>(limits::kAdmissionThreads);
@@ -228,6 +229,7 @@ class Server::State {
         std::move(service_options), engine_.get(), authenticator_.get(),
         &rate_limiter_,
         ContainerBuilderService::Executors{.requests = requests_.get(),
+                                           .cancels = cancels_.get(),
                                            .health = health_.get(),
                                            .nerdctl = nerdctl_.get(),
                                            .admissions = admissions_.get(),
@@ -425,6 +427,7 @@ class Server::State {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Executor> streams_;
   std::unique_ptr<Executor> requests_;
+  std::unique_ptr<Executor> cancels_;
   std::unique_ptr<Executor> health_;
   std::unique_ptr<Executor> nerdctl_;
   std::unique_ptr<Executor> admissions_;

@@ -149,20 +149,30 @@ bool WatchReactor::TakeRoom(std::int64_t bytes) {
   }
   held_ = *std::move(held);
   held_bytes_ = bytes;
+  waited_ = absl::ZeroDuration();
   return true;
 }
 
 void WatchReactor::AwaitRoom() {
+  bool cancelled = false;
+  const bool is_beat = waited_ >= options_.heartbeat_interval;
+  waited_ =
+      is_beat ? absl::ZeroDuration() : waited_ + limits::kEventRoomInterval;
   {
     absl::MutexLock lock(&mutex_);
-    if (!cancelled_) {
+    cancelled = cancelled_;
+    if (!cancelled && is_beat) state_ = State::kWriting;
+    if (!cancelled && !is_beat) {
       timer_ =
           streams_->After(limits::kEventRoomInterval,
                           [reactor = shared_from_this()] { reactor->Pump(); });
-      return;
     }
   }
-  FinishWith(absl::CancelledError());
+  if (cancelled) {
+    FinishWith(absl::CancelledError());
+  } else if (is_beat) {
+    WriteHeartbeat();
+  }
 }
 
 bool WatchReactor::Wait() {
@@ -212,6 +222,10 @@ void WatchReactor::OnHeartbeat() {
     if (state_ != State::kWaiting) return;
     state_ = State::kWriting;
   }
+  WriteHeartbeat();
+}
+
+void WatchReactor::WriteHeartbeat() {
   v1::BuildEvent event;
   event.set_name(watch_.name);
   *event.mutable_event_time() = ToTimestamp(now_());

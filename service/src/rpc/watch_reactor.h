@@ -87,12 +87,13 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // False where there is no place for it in memory.
   bool Write(const Journal::Entry& entry);
   bool TakeRoom(std::int64_t bytes);
-  // Tries again later.
+  // Tries again later, with heartbeats until then.
   void AwaitRoom();
   // Waits for the journal; false where there is something to read already.
   bool Wait();
   void OnWake();
   void OnHeartbeat();
+  void WriteHeartbeat();
   // Ends the call; for the party that may step.
   void FinishWith(const absl::Status& status);
 
@@ -115,6 +116,7 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::shared_ptr<void> held_;  // for message_, of so many bytes
   std::int64_t held_bytes_ = 0;
   std::int64_t awaited_bytes_ = 0;  // of the next event, if it awaits room
+  absl::Duration waited_ = absl::ZeroDuration();  // since a heartbeat, for that
 };
 
 }  // namespace containerbuilder::service
