@@ -43,8 +43,7 @@ void CancelReactor::FinishOnce(absl::StatusOr<v1::Build> build) {
     absl::StatusOr<Answered> answered = respond_(response);
     status = answered.status();
     if (answered.ok()) {
-      answered_ = *std::move(answered);
-      unread_.Await(answered_.read_within, timers_, weak_from_this());
+      unread_.Await(*std::move(answered), timers_, weak_from_this());
     }
   }
   // OnDone may run before Finish returns: nothing after it.

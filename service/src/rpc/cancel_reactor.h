@@ -51,7 +51,6 @@ class CancelReactor final : public grpc::ServerUnaryReactor,
   const Respond respond_;
   Executor* const timers_;
   UnreadAnswer unread_;
-  Answered answered_;
   std::shared_ptr<CancelReactor> self_;
   absl::Mutex mutex_;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -59,8 +59,7 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
   void FinishWith(absl::StatusOr<Answered> answered, Executor* timers) {
     const absl::Status status = answered.status();
     if (answered.ok()) {
-      answered_ = *std::move(answered);
-      unread_.Await(answered_.read_within, timers, weak_from_this());
+      unread_.Await(*std::move(answered), timers, weak_from_this());
     }
     // OnDone may run before Finish returns: nothing after it.
     Finish(ToGrpcStatus(status));
@@ -68,7 +67,6 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
 
   UnreadAnswer unread_;
   std::shared_ptr<UnaryReactor> self_;
-  Answered answered_;
 };
 
 bool IsBounded(const Caller& caller) {

@@ -4,13 +4,15 @@
 
 namespace containerbuilder::service {
 
-void UnreadAnswer::Await(absl::Duration longest, Executor* timers,
+void UnreadAnswer::Await(Answered answered, Executor* timers,
                          std::weak_ptr<void> owner) {
-  if (longest == absl::InfiniteDuration()) return;
   absl::MutexLock lock(&mutex_);
-  timer_ = timers->After(longest, [this, owner = std::move(owner)] {
-    if (const std::shared_ptr<void> alive = owner.lock()) Cancel();
-  });
+  answered_ = std::move(answered);
+  if (answered_.read_within == absl::InfiniteDuration()) return;
+  timer_ =
+      timers->After(answered_.read_within, [this, owner = std::move(owner)] {
+        if (const std::shared_ptr<void> alive = owner.lock()) Cancel();
+      });
 }
 
 void UnreadAnswer::End() {

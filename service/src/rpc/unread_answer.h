@@ -28,10 +28,9 @@ class UnreadAnswer {
   UnreadAnswer(const UnreadAnswer&) = delete;
   UnreadAnswer& operator=(const UnreadAnswer&) = delete;
 
-  // Before Finish: cancels the call where it has not ended by then, which may
-  // be never. Runs on `timers`; this is a part of `owner`.
-  void Await(absl::Duration longest, Executor* timers,
-             std::weak_ptr<void> owner);
+  // Before Finish: keeps the answer's place, and cancels the call where it has
+  // not ended in time. Runs on `timers`; this is a part of `owner`.
+  void Await(Answered answered, Executor* timers, std::weak_ptr<void> owner);
   // In OnDone, behind which there is no context.
   void End();
 
@@ -40,6 +39,7 @@ class UnreadAnswer {
 
   absl::Mutex mutex_;
   grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mutex_);
+  Answered answered_ ABSL_GUARDED_BY(mutex_);
   Executor::Timer timer_ ABSL_GUARDED_BY(mutex_);
 };
 
