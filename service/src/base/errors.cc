@@ -280,9 +280,9 @@ absl::Status Storage(absl::string_view description) {
 }
 
 absl::Status StorageSlow(absl::string_view description) {
-  absl::Status status = Make(
-      absl::StatusCode::kUnavailable, "STORAGE",
-      absl::StrCat("the service's disk is slow or busy: ", description));
+  absl::Status status =
+      Make(absl::StatusCode::kUnavailable, "STORAGE",
+           absl::StrCat("the service's disk is slow or busy: ", description));
   AttachRetry(status, absl::Seconds(60));
   return status;
 }
