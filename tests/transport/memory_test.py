@@ -219,6 +219,15 @@ def test_large_events_that_nobody_reads_are_a_share(daemon, context, request_for
             # Others have shares of their own.
             last = pb.WatchBuildRequest(name=name, after_sequence=events[-1].sequence - 1)
             assert [r.event for r in daemon.tcp_stub.WatchBuild(last, timeout=20)] == events[-1:]
+        # Who waits for a place hears that the call lives.
+        beats = pb.WatchBuildRequest(name=name, after_sequence=events[-1].sequence - 1)
+        beats.heartbeat_interval.FromMilliseconds(100)
+        with Peer(daemon.tcp_address, source="127.0.0.2") as waiting:
+            waiting.send(frame(HEADERS, END_HEADERS, 1, call_headers("WatchBuild")))
+            waiting.send(frame(DATA, END_STREAM, 1, message(beats.SerializeToString())))
+            sizes = [len(payload) for kind, _, _, payload in waiting.frames_for(60, until=DATA) if kind == DATA]
+            sizes += [len(payload) for kind, _, _, payload in waiting.frames_for(60, until=DATA) if kind == DATA]
+            assert len(sizes) == 2 and max(sizes) < 1000
         # Who reads at last has all of it.
         for peer in peers:
             window = struct.pack(">I", 1 << 28)
