@@ -471,19 +471,25 @@ void Acceptor::HandOn(const Listener& listener, UniqueFd descriptor,
   connections_.emplace(id, std::move(connection));
   absl::MutexLock lock(&mutex_);
   if (hand_overs_ == nullptr) return;
-  hand_over_turns_.Post(
-      host, [this, id, &listener,
-             handed_over = std::make_shared<UniqueFd>(std::move(descriptor))] {
-        SetHandedOver(id);
-        listener.hand_over(std::move(*handed_over));
-        SetHandedOver(std::nullopt);
-      });
+  awaiting_.emplace(id, std::move(descriptor));
+  hand_over_turns_.Post(host, [this, id, &listener] {
+    UniqueFd handed_over = BeginHandOver(id);
+    if (handed_over.valid()) listener.hand_over(std::move(handed_over));
+    EndHandOver();
+  });
 }
 
-void Acceptor::SetHandedOver(std::optional<std::uint64_t> id) {
+UniqueFd Acceptor::BeginHandOver(std::uint64_t id) {
   absl::MutexLock lock(&mutex_);
   handed_over_ = id;
   handed_over_since_ = std::chrono::steady_clock::now();
+  auto awaiting = awaiting_.extract(id);
+  return awaiting.empty() ? UniqueFd() : std::move(awaiting.mapped());
+}
+
+void Acceptor::EndHandOver() {
+  absl::MutexLock lock(&mutex_);
+  handed_over_.reset();
 }
 
 void Acceptor::CheckHandOver(absl::Time now) {
@@ -565,6 +571,9 @@ void Acceptor::Forget(std::uint64_t id) {
   // gRPC's own descriptor may keep it in the set otherwise.
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.watched.get(), nullptr);
   connections_.erase(found);
+  // Who goes before he is handed over keeps nothing open until his turn.
+  absl::MutexLock lock(&mutex_);
+  awaiting_.erase(id);
 }
 
 }  // namespace containerbuilder::service

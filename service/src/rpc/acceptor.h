@@ -155,7 +155,9 @@ class Acceptor {
   void CheckStreams(absl::Time now);
   // Ends a connection that keeps the thread that hands them over.
   void CheckHandOver(absl::Time now);
-  void SetHandedOver(std::optional<std::uint64_t> id);
+  // Its descriptor; none where the peer has gone.
+  UniqueFd BeginHandOver(std::uint64_t id);
+  void EndHandOver();
   void End(Connection& connection, absl::Time now, absl::string_view reason);
   Host& HostOf(const std::string& name, absl::Time now);
   // Hosts with no connections that have not flooded lately.
@@ -180,6 +182,9 @@ class Acceptor {
   std::unique_ptr<Executor> hand_overs_ ABSL_GUARDED_BY(mutex_);
   // On hand_overs_, by host.
   CallerTurns hand_over_turns_ ABSL_GUARDED_BY(mutex_);
+  // The descriptors of those that wait for it.
+  absl::flat_hash_map<std::uint64_t, UniqueFd> awaiting_
+      ABSL_GUARDED_BY(mutex_);
   // The connection that is just handed over, and since when.
   std::optional<std::uint64_t> handed_over_ ABSL_GUARDED_BY(mutex_);
   std::chrono::steady_clock::time_point handed_over_since_

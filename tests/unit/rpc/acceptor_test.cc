@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
+#include <filesystem>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -74,8 +76,7 @@ class AcceptorTest : public testing::Test {
         nullptr);
     ASSERT_THAT(acceptor, IsOk());
     acceptor_ = *std::move(acceptor);
-    client_ = UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    ASSERT_EQ(connect(client_.get(), name, size), 0);
+    client_ = Connect();
     ASSERT_EQ(getsockname(client_.get(), name, &size), 0);
     peer_ = absl::StrCat("ipv4:127.0.0.1:", ntohs(address.sin_port));
     ASSERT_TRUE(connected_.WaitForNotificationWithTimeout(absl::Minutes(1)));
@@ -85,6 +86,15 @@ class AcceptorTest : public testing::Test {
     acceptor_.reset();
   }
 
+  UniqueFd Connect() {
+    sockaddr_in address = {};
+    auto* const name = reinterpret_cast<sockaddr*>(&address);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(getsockname(listener_.get(), name, &size), 0);
+    UniqueFd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(connect(client.get(), name, size), 0);
+    return client;
+  }
   // Of those that a flood is told by; false where the connection has ended.
   bool SendPart() { return Send(kPart); }
   bool Send(std::size_t size) {
@@ -223,6 +233,24 @@ TEST_F(AcceptorTest, WhoKeepsTheHandOverIsEnded) {
                         .max_connections_per_peer = 10,
                         .max_hand_over = absl::Milliseconds(100)});
   EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
+}
+
+TEST_F(AcceptorTest, WhoGoesBeforeHisHandOverKeepsNothingOpen) {
+  const auto open_files = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                         std::filesystem::directory_iterator());
+  };
+  const auto before = open_files();
+  UniqueFd second = Connect();
+  // Ours, the acceptor's and the one that is to be handed over.
+  EXPECT_TRUE(Eventually([&] { return open_files() == before + 3; }));
+  const linger reset = {.l_onoff = 1, .l_linger = 0};
+  ASSERT_EQ(
+      setsockopt(second.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)),
+      0);
+  second = UniqueFd();
+  EXPECT_TRUE(Eventually([&] { return open_files() == before; }));
+  EXPECT_FALSE(HasEnded());
 }
 
 // It may be a flood's.
