@@ -8,7 +8,9 @@ from pathlib import Path
 import grpc
 import pytest
 from containerbuilder.v1 import container_builder_pb2 as pb
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 EXAMPLE = Path(__file__).parents[2] / "client" / "examples" / "python" / "build_image.py"
@@ -127,6 +129,46 @@ def test_reflection_describes_the_service(daemon):
     assert described.name == "containerbuilder/v1/container_builder.proto"
     compiled = pb.DESCRIPTOR.services_by_name["ContainerBuilder"]
     assert [method.name for method in described.service[0].method] == [method.name for method in compiled.methods]
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_answers_each_question(daemon, version):
+    call = daemon.channel().stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+
+    def ask(**question):
+        request = reflection_pb2.ServerReflectionRequest(host="a host", **question)
+        (answer,) = call(iter([request]), timeout=20)
+        assert (answer.valid_host, answer.original_request) == ("a host", request)
+        return answer
+
+    services = ask(list_services="").list_services_response.service
+    assert [service.name for service in services] == [SERVICE, HEALTH]
+    files = ask(file_by_filename="containerbuilder/v1/container_builder.proto").file_descriptor_response
+    names = [descriptor_pb2.FileDescriptorProto.FromString(file).name for file in files.file_descriptor_proto]
+    assert names[0] == "containerbuilder/v1/container_builder.proto"
+    assert set(names[1:]) == {f"google/protobuf/{name}.proto" for name in ("duration", "timestamp")}
+    message = "google.protobuf.FileOptions"
+    extensions = ask(all_extension_numbers_of_type=message).all_extension_numbers_response
+    assert extensions.base_type_name == message
+    extension = reflection_pb2.ExtensionRequest(containing_type=message, extension_number=999)
+    for nothing in (
+        {"file_by_filename": "x"},
+        {"file_containing_symbol": "x"},
+        {"file_containing_extension": extension},
+        {"all_extension_numbers_of_type": "x"},
+    ):
+        assert ask(**nothing).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert ask().error_response.error_code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+
+
+def test_a_method_that_is_not_there(daemon):
+    with pytest.raises(grpc.RpcError) as error:
+        daemon.channel().unary_unary(f"/{SERVICE}/Nothing", bytes, bytes)(b"", timeout=20)
+    assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("name", ["", SERVICE])

@@ -8,6 +8,7 @@ from containerbuilder.v1 import container_builder_pb2 as pb
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from peers import (
+    SERVICE,
     Authority,
     WithMetadata,
     detail_of,
@@ -369,6 +370,22 @@ def test_others_do_not_wait_behind_all_calls_of_one(daemon, context):
     done = sum(page.done() for page in pages)
     assert done <= calls // 2, f"{done} of {calls} before it"
     assert all(len(page.result().builds) == 2 for page in pages)
+
+
+def test_large_requests_are_parsed_in_turns(daemon):
+    """Those of one caller, of very many parts, take the service long; nobody else's is refused for that."""
+    parts = b"\xd2\x3e\x00" * (2 * 2**20)
+    metadata = [("authorization", f"Bearer {TOKENS['builder']}")]
+    method = daemon.channel(daemon.tcp_address).unary_unary(SERVICE + "GetBuild", bytes, bytes)
+    calls = [method.future(parts, metadata=metadata, timeout=60) for _ in range(8)]
+    other = as_(daemon, "other")
+    large = pb.ConstructArgsRequest()
+    large.options.options.add(name="label").value.values.values.append("x" * (2 << 20))
+    for _ in range(3):
+        assert other.ConstructArgs(large, timeout=60).args
+    done = sum(call.done() for call in calls)
+    assert done < len(calls), f"{done} of {len(calls)} before it"
+    assert {call.code() for call in calls} == {grpc.StatusCode.INVALID_ARGUMENT}
 
 
 def test_calls_per_caller(start, callers):

@@ -285,8 +285,24 @@ def test_rubbish(daemon):
     others.stop()
 
 
-def test_reflection_has_few_threads(daemon):
+def test_reflection_takes_little(daemon):
     path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    # Of parts that nobody knows, which would take some 200 MiB.
+    before = rss_bytes(daemon.process.pid)
+    stay = threading.Event()
+
+    def questions():
+        yield b"\x7a\x00" * (4 * MIB - 1)
+        stay.wait(20)
+
+    call = daemon.channel(daemon.tcp_address).stream_stream(path, bytes, bytes)
+    with pytest.raises(grpc.RpcError) as error:
+        next(call(questions(), timeout=20))
+    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    rise = rss_bytes(daemon.process.pid) - before
+    stay.set()
+    assert rise < 100 * MIB, f"{rise / MIB:.0f} MiB"
+
     peers = [Peer(daemon.tcp_address) for _ in range(5)]
     for peer in peers:
         peer.send(b"".join(frame(HEADERS, END_HEADERS, 2 * i + 1, call_headers(path)) for i in range(90)))

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import struct
+import threading
 import time
 
 import grpc
@@ -102,6 +103,25 @@ def test_parts_without_content_are_refused(daemon, method, what):
     # One at a time is parsed, and nothing of it is kept.
     assert rss_bytes(daemon.process.pid) - before < 500 * MIB
     assert not daemon.stub.ListBuilds(pb.ListBuildsRequest(), timeout=20).builds
+
+
+def test_pieces_without_content_are_refused(daemon):
+    blob = pb.UploadBlobsRequest(blob=pb.BlobDigest(digest="sha256:" + "0" * 64, size_bytes=1)).SerializeToString()
+    call = daemon.channel(daemon.tcp_address).stream_unary(SERVICE + "UploadBlobs", bytes, bytes)
+    highest = before = rss_bytes(daemon.process.pid)
+    # As much as a piece may have, and as a request may.
+    for size, told in ((MIB, "takes"), (8 * MIB - 1000, "this message has")):
+        open_ = threading.Event()
+
+        def pieces(size=size, open_=open_):
+            yield blob + b"\xd2\x3e\x00" * (size // 3)
+            open_.wait(60)
+
+        error = refused(lambda pieces=pieces: call(pieces(), timeout=60), INVALID, "OPTION_INVALID")
+        assert told in error.details()
+        open_.set()
+        highest = max(highest, rss_bytes(daemon.process.pid))
+    assert highest - before < 100 * MIB, f"{(highest - before) / MIB:.0f} MiB"
 
 
 def test_names_are_not_multiplied_without_bound(daemon):

@@ -365,6 +365,11 @@ absl::Status TooMuchAtOnce() {
       "calls at the same time, or ask for smaller pages");
 }
 
+absl::Status TooManyReflections() {
+  return MakeTooManyAtOnce(
+      "calls", "too many read the contract by reflection just now; end yours");
+}
+
 absl::Status TooMuchInBuilds() {
   return MakeQuota("RATE_LIMITED", "builds",
                    "the builds that run and wait keep too much of their "

@@ -81,6 +81,7 @@ absl::Status TooManyDownloads(int max_downloads);
 absl::Status TooManyWatches(int max_watches);
 // His calls, or everybody's, hold too much memory.
 absl::Status TooMuchAtOnce();
+absl::Status TooManyReflections();
 // The same of his builds that have not ended.
 absl::Status TooMuchInBuilds();
 absl::Status NoSpace(absl::string_view description,

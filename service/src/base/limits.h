@@ -23,6 +23,9 @@ inline constexpr std::size_t kMaxJournalPayloadBytes = 16 * 1024 * 1024;
 // not go quicker, and each call holds one in memory.
 inline constexpr std::size_t kMaxPieceBytes = 1024 * 1024;
 inline constexpr std::size_t kDownloadPieceBytes = 256 * 1024;
+// What an UploadBlobsRequest has beside its data, and what parsing it may take
+// besides twice its size: a digest has 71 bytes.
+inline constexpr std::size_t kMaxPieceOverheadBytes = 4 * 1024;
 // FindMissingBlobs: a tree of source has fewer, and the request some 800 KiB.
 inline constexpr int kMaxFoundBlobs = 10'000;
 // Blobs that one caller sends at the same time: a client needs one call, or one
@@ -94,7 +97,8 @@ inline constexpr int kMaxRequestBytes = 8 * 1024 * 1024;
 // more than the kernel takes, have some 6 MiB.
 inline constexpr std::int64_t kMaxRequestOverheadBytes = 8 * 1024 * 1024;
 // Larger ones, of callers who are neither trusted nor admins, are parsed one at
-// a time, for what they take is known only then; nearly all have a few KiB.
+// a time, for what they take is known only then, and up to fifty times their
+// size; nearly all have a few KiB.
 inline constexpr std::size_t kMaxParsedTogetherBytes = 1024 * 1024;
 // What requests of one caller that wait, or are worked on, and answers to him
 // that are not read yet may take in memory together: some twenty of the largest
@@ -348,9 +352,18 @@ inline constexpr int kTransferThreads = 4;
 inline constexpr int kWorkThreads = 8;
 // Outputs that are copied to their places: more would only share a disk.
 inline constexpr int kCopyThreads = 2;
-// gRPC's reflection takes a thread for each stream, whoever calls, and one to
-// wait for them.
-inline constexpr int kReflectionThreads = 16;
+// Requests are parsed, where their work may wait for what others' does not, and
+// those of over kMaxParsedTogetherBytes.
+inline constexpr int kParseThreads = 2;
+inline constexpr int kLargeParseThreads = 1;
+
+// Reflection, which strangers may call: a request is a name. Each stream has an
+// answer of some 100 KiB on its way, and a client asks for all that it wants in
+// a second.
+inline constexpr std::size_t kMaxReflectionRequestBytes = 4 * 1024;
+inline constexpr int kMaxReflections = 64;
+inline constexpr int kMaxReflectionsPerHost = 16;
+inline constexpr absl::Duration kMaxReflectionTime = absl::Minutes(1);
 
 // How long a deletion waits for the record of an end that is told already: a
 // disk that works takes no second, and one that hangs gets no more threads.

@@ -6,18 +6,15 @@
 
 namespace containerbuilder::service {
 
-CancelReactor* CancelReactor::Start(Begin begin, Respond respond, Post post,
+CancelReactor* CancelReactor::Start(absl::FunctionRef<void(OnEnd on_end)> begin,
+                                    Respond respond,
                                     grpc::CallbackServerContext* context,
                                     Executor* timers) {
   std::shared_ptr<CancelReactor> reactor(
       new CancelReactor(std::move(respond), context, timers));
   reactor->self_ = reactor;
-  post([reactor, begin = std::move(begin)] {
-    const absl::Status begun =
-        begin([weak = std::weak_ptr(reactor)](absl::StatusOr<v1::Build> build) {
-          if (auto alive = weak.lock()) alive->FinishOnce(std::move(build));
-        });
-    if (!begun.ok()) reactor->FinishOnce(begun);
+  begin([weak = std::weak_ptr(reactor)](absl::StatusOr<v1::Build> build) {
+    if (auto alive = weak.lock()) alive->FinishOnce(std::move(build));
   });
   return reactor.get();
 }

@@ -23,18 +23,15 @@ class CancelReactor final : public grpc::ServerUnaryReactor,
                             public std::enable_shared_from_this<CancelReactor> {
  public:
   using OnEnd = std::function<void(absl::StatusOr<v1::Build>)>;
-  // Begins to cancel the build, or says why not.
-  using Begin = std::function<absl::Status(OnEnd)>;
-
   // Writes the answer.
   using Respond = std::function<absl::StatusOr<Answered>(
       const v1::CancelBuildResponse& answer)>;
-  // Has work done on some executor.
-  using Post = absl::FunctionRef<void(std::function<void()> work)>;
 
-  // `begin` is posted by `post`; what it is posted to must outlive the call.
-  // The rest runs on `timers`.
-  static CancelReactor* Start(Begin begin, Respond respond, Post post,
+  // `begin` has the build cancelled on some executor, and `on_end` told of its
+  // end, or why not; that may be after the call has ended. The rest runs on
+  // `timers`, which must outlive the call.
+  static CancelReactor* Start(absl::FunctionRef<void(OnEnd on_end)> begin,
+                              Respond respond,
                               grpc::CallbackServerContext* context,
                               Executor* timers);
 

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,17 +31,17 @@ namespace {
 class UnaryReactor final : public grpc::ServerUnaryReactor,
                            public std::enable_shared_from_this<UnaryReactor> {
  public:
-  using Work = std::function<absl::StatusOr<Answered>()>;
+  // Ends the call. Once, on any thread.
+  using Reply = std::function<void(absl::StatusOr<Answered>)>;
 
-  // Has `work` posted, and finishes the call with its status.
-  static UnaryReactor* Start(
-      grpc::CallbackServerContext* context,
-      absl::FunctionRef<void(std::function<void()> work)> post, Work work,
-      Executor* timers) {
+  // `begin` has the call's work done on some executor, and then `reply` called.
+  static UnaryReactor* Start(grpc::CallbackServerContext* context,
+                             absl::FunctionRef<void(Reply reply)> begin,
+                             Executor* timers) {
     auto reactor = std::make_shared<UnaryReactor>(context);
     reactor->self_ = reactor;
-    post([reactor, work = std::move(work), timers] {
-      reactor->FinishWith(work(), timers);
+    begin([reactor, timers](absl::StatusOr<Answered> answered) {
+      reactor->FinishWith(std::move(answered), timers);
     });
     return reactor.get();
   }
@@ -147,6 +146,8 @@ ContainerBuilderService::ContainerBuilderService(
       authenticator_(authenticator),
       rate_limiter_(rate_limiter),
       refusals_(limits::kRefusalLogInterval, limits::kMaxRefusalLogCallers),
+      parsing_(executors.parsing, /*is_of_all_callers=*/false),
+      large_parsing_(executors.large_parsing, /*is_of_all_callers=*/false),
       requests_(executors.requests, /*is_of_all_callers=*/false),
       cancels_(executors.cancels, /*is_of_all_callers=*/false),
       health_(executors.health, /*is_of_all_callers=*/false),
@@ -178,96 +179,139 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ConstructArgs(
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
-  absl::StatusOr<Entry> entry = Enter(*context, Role::kBuilder, bytes);
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  const absl::StatusOr<Entry> entry = Enter(*context, Role::kBuilder, request);
   if (!entry.ok()) return WatchReactor::Fail(entry.status());
-  const auto refuse = [&](const absl::Status& status) {
-    return WatchReactor::Fail(Audited(status, *entry));
-  };
-  const auto request = Parse<v1::BuildRequest>(bytes, *entry);
-  if (!request.ok()) return refuse(request.status());
-  absl::StatusOr<Share> watch = HoldWatch(*entry);
-  if (!watch.ok()) return refuse(watch.status());
-  absl::StatusOr<Turn> turn =
-      TakeTurn(*entry, (*request)->spec(), (*request)->request_id());
-  if (!turn.ok()) return refuse(turn.status());
   return WatchReactor::Start(
-      {.heartbeat_interval = options_.heartbeat_interval,
-       .begin_anyway = OutlivesItsCall((*request)->policy()),
-       .open = *std::move(watch),
-       .hold_event = HoldsEvents(*entry)},
-      [this, request = *request, entry = *entry, context,
-       place = std::move(turn->place)]() mutable {
-        return Audited(
-            engine_->StartBuild(std::move(place), *request, entry.caller,
-                                [context] { return context->IsCancelled(); }),
-            entry);
+      [&](const WatchReactor::Open& open) {
+        ParseAndPostTo<v1::BuildRequest>(
+            parsing_, *entry,
+            [this, entry = *entry, context, open](const auto& asked) {
+              const absl::Status begun =
+                  asked.ok() ? BeginBuild(*asked, entry, context, open)
+                             : asked.status();
+              if (!begun.ok()) open(Audited(begun, entry));
+            });
       },
-      PostTo(turn->lane, *entry), streams_, options_.now);
+      streams_, options_.now);
+}
+
+absl::Status ContainerBuilderService::BeginBuild(
+    const std::shared_ptr<const v1::BuildRequest>& request, const Entry& entry,
+    const grpc::CallbackServerContext* context,
+    const WatchReactor::Open& open) {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(Share watch, HoldWatch(entry));
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      Turn turn, TakeTurn(entry, request->spec(), request->request_id()));
+  PostTo(turn.lane, entry,
+         [this, request, entry, context, open, place = std::move(turn.place),
+          options = WatchReactor::Options{
+              .heartbeat_interval = options_.heartbeat_interval,
+              .open = std::move(watch),
+              .hold_event = HoldsEvents(entry)}]() mutable {
+           const auto is_gone = [context] { return context->IsCancelled(); };
+           if (is_gone() && !OutlivesItsCall(request->policy())) {
+             open(absl::CancelledError());
+             return;
+           }
+           absl::StatusOr<BuildWatch> begun =
+               Audited(engine_->StartBuild(std::move(place), *request,
+                                           entry.caller, is_gone),
+                       entry);
+           if (begun.ok()) {
+             open(WatchReactor::Watched{*std::move(begun), std::move(options)});
+           } else {
+             open(begun.status());
+           }
+         });
+  return absl::OkStatus();
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes,
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  absl::StatusOr<Entry> entry = Enter(*context, Role::kBuilder, bytes);
+  const absl::StatusOr<Entry> entry = Enter(*context, Role::kBuilder, request);
   if (!entry.ok()) return Fail(context, entry.status());
-  const auto refuse = [&](const absl::Status& status) {
-    return Fail(context, Audited(status, *entry));
-  };
-  const auto request = Parse<v1::CreateBuildRequest>(bytes, *entry);
-  if (!request.ok()) return refuse(request.status());
-  // Before the build is made, of which an answer that is refused would tell
-  // nothing. It has what the request has.
-  absl::StatusOr<Share> place_of_answer = Hold(
-      memory_, *entry, static_cast<std::int64_t>((*request)->ByteSizeLong()));
-  if (!place_of_answer.ok()) return refuse(place_of_answer.status());
-  absl::StatusOr<Turn> turn =
-      TakeTurn(*entry, (*request)->spec(), (*request)->request_id());
-  if (!turn.ok()) return refuse(turn.status());
   return UnaryReactor::Start(
-      context, PostTo(turn->lane, *entry),
-      [this, request = *request, response, entry = *entry,
-       place = std::move(turn->place),
-       memory =
-           *std::move(place_of_answer)]() mutable -> absl::StatusOr<Answered> {
-        v1::CreateBuildResponse answer;
-        CONTAINERBUILDER_ASSIGN_OR_RETURN(
-            *answer.mutable_build(),
-            Audited(
-                engine_->CreateBuild(std::move(place), *request, entry.caller),
-                entry));
-        Serialize(answer, response);
-        return Answered{std::move(memory), ReadWithin(entry, *response)};
+      context,
+      [&](const UnaryReactor::Reply& reply) {
+        ParseAndPostTo<v1::CreateBuildRequest>(
+            parsing_, *entry,
+            [this, entry = *entry, response, reply](const auto& asked) {
+              const absl::Status begun =
+                  asked.ok() ? BeginCreateBuild(*asked, entry, response, reply)
+                             : asked.status();
+              if (!begun.ok()) reply(Audited(begun, entry));
+            });
       },
       streams_);
 }
 
+absl::Status ContainerBuilderService::BeginCreateBuild(
+    const std::shared_ptr<const v1::CreateBuildRequest>& request,
+    const Entry& entry, grpc::ByteBuffer* response,
+    const std::function<void(absl::StatusOr<Answered>)>& reply) {
+  // Before the build is made, of which an answer that is refused would tell
+  // nothing. It has what the request has.
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      Share memory,
+      Hold(memory_, entry, static_cast<std::int64_t>(request->ByteSizeLong())));
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      Turn turn, TakeTurn(entry, request->spec(), request->request_id()));
+  PostTo(
+      turn.lane, entry,
+      [this, request, entry, response, reply, memory = std::move(memory),
+       place = std::move(turn.place)]() mutable {
+        const auto answer = [&]() -> absl::StatusOr<Answered> {
+          v1::CreateBuildResponse made;
+          CONTAINERBUILDER_ASSIGN_OR_RETURN(
+              *made.mutable_build(),
+              engine_->CreateBuild(std::move(place), *request, entry.caller));
+          Serialize(made, response);
+          return Answered{std::move(memory), ReadWithin(entry, *response)};
+        };
+        reply(Audited(answer(), entry));
+      });
+  return absl::OkStatus();
+}
+
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
-  absl::StatusOr<Entry> entry = Enter(*context, Role::kViewer, bytes);
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  const absl::StatusOr<Entry> entry = Enter(*context, Role::kViewer, request);
   if (!entry.ok()) return WatchReactor::Fail(entry.status());
-  const auto refuse = [&](const absl::Status& status) {
-    return WatchReactor::Fail(Audited(status, *entry));
-  };
-  const auto request = Parse<v1::WatchBuildRequest>(bytes, *entry);
-  if (!request.ok()) return refuse(request.status());
-  const absl::StatusOr<absl::Duration> heartbeat_interval = HeartbeatInterval(
-      (*request)->heartbeat_interval(), options_.heartbeat_interval);
-  if (!heartbeat_interval.ok()) return refuse(heartbeat_interval.status());
-  absl::StatusOr<Share> watch = HoldWatch(*entry);
-  if (!watch.ok()) return refuse(watch.status());
   return WatchReactor::Start(
-      {.heartbeat_interval = *heartbeat_interval,
-       .no_follow = (*request)->no_follow(),
-       .open = *std::move(watch),
-       .hold_event = HoldsEvents(*entry)},
-      [this, request = *request, entry = *entry] {
-        return Audited(
-            engine_->WatchBuild(request->name(), request->after_sequence(),
-                                entry.caller),
-            entry);
+      [&](const WatchReactor::Open& open) {
+        ParseAndPostTo<v1::WatchBuildRequest>(
+            requests_, *entry,
+            [this, entry = *entry, context, open](const auto& asked) {
+              if (context->IsCancelled()) {
+                open(absl::CancelledError());
+              } else if (!asked.ok()) {
+                open(Audited(asked.status(), entry));
+              } else {
+                open(Audited(Watch(**asked, entry), entry));
+              }
+            });
       },
-      PostTo(requests_, *entry), streams_, options_.now);
+      streams_, options_.now);
+}
+
+absl::StatusOr<WatchReactor::Watched> ContainerBuilderService::Watch(
+    const v1::WatchBuildRequest& request, const Entry& entry) {
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      const absl::Duration heartbeat_interval,
+      HeartbeatInterval(request.heartbeat_interval(),
+                        options_.heartbeat_interval));
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(Share open, HoldWatch(entry));
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+      BuildWatch watch,
+      engine_->WatchBuild(request.name(), request.after_sequence(),
+                          entry.caller));
+  return WatchReactor::Watched{std::move(watch),
+                               {.heartbeat_interval = heartbeat_interval,
+                                .no_follow = request.no_follow(),
+                                .open = std::move(open),
+                                .hold_event = HoldsEvents(entry)}};
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::GetBuild(
@@ -295,25 +339,29 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ListBuilds(
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::CancelBuild(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes,
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  absl::StatusOr<Entry> entry = Enter(*context, Role::kBuilder, bytes);
+  const absl::StatusOr<Entry> entry = Enter(*context, Role::kBuilder, request);
   if (!entry.ok()) return Fail(context, entry.status());
-  // At once: where the caller goes, the call ends before it has its turn.
-  const auto request = Parse<v1::CancelBuildRequest>(bytes, *entry);
-  if (!request.ok()) return Fail(context, Audited(request.status(), *entry));
   return CancelReactor::Start(
-      [this, request = *request, entry = *entry](CancelReactor::OnEnd on_end) {
-        return Audited(engine_->CancelBuild(request->name(), entry.caller,
-                                            std::move(on_end)),
-                       entry);
+      [&](const CancelReactor::OnEnd& on_end) {
+        // Also where the caller, and so the call, has gone before its turn.
+        ParseAndPostTo<v1::CancelBuildRequest>(
+            cancels_, *entry,
+            [this, entry = *entry, on_end](const auto& asked) {
+              const absl::Status begun =
+                  asked.ok() ? engine_->CancelBuild((*asked)->name(),
+                                                    entry.caller, on_end)
+                             : asked.status();
+              if (!begun.ok()) on_end(Audited(begun, entry));
+            });
       },
       // Only now is it known how large it is. Where that is too much the build
       // is cancelled all the same, and who asks again is answered.
       [this, entry = *entry, response](const v1::CancelBuildResponse& answer) {
         return Audited(Respond(answer, entry, response), entry);
       },
-      PostTo(cancels_, *entry), context, streams_);
+      context, streams_);
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::DeleteBuild(
@@ -339,9 +387,8 @@ grpc::ServerUnaryReactor* ContainerBuilderService::FindMissingBlobs(
       });
 }
 
-grpc::ServerReadReactor<v1::UploadBlobsRequest>*
-ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
-                                     v1::UploadBlobsResponse* response) {
+grpc::ServerReadReactor<grpc::ByteBuffer>* ContainerBuilderService::UploadBlobs(
+    grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
   absl::StatusOr<Entry> entry =
       Enter(*context, Role::kBuilder, /*request=*/nullptr);
   if (!entry.ok()) return UploadReactor::Fail(entry.status());
@@ -362,20 +409,29 @@ ContainerBuilderService::UploadBlobs(grpc::CallbackServerContext* context,
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>*
 ContainerBuilderService::DownloadArtifact(grpc::CallbackServerContext* context,
-                                          const grpc::ByteBuffer* bytes) {
-  absl::StatusOr<Entry> entry = Enter(*context, Role::kViewer, bytes);
+                                          const grpc::ByteBuffer* request) {
+  const absl::StatusOr<Entry> entry = Enter(*context, Role::kViewer, request);
   if (!entry.ok()) return DownloadReactor::Fail(entry.status());
-  const auto request = Parse<v1::DownloadArtifactRequest>(bytes, *entry);
-  if (!request.ok()) {
-    return DownloadReactor::Fail(Audited(request.status(), *entry));
-  }
   return DownloadReactor::Start(
-      [this, request = *request, entry = *entry] {
-        return Audited(
-            engine_->OpenArtifact(*request, entry.caller, entry.counted_as),
-            entry);
+      [&](const DownloadReactor::Open& open) {
+        ParseAndPostTo<v1::DownloadArtifactRequest>(
+            parsing_, *entry, [this, entry = *entry, open](auto asked) {
+              transfers_->Post([this, asked = std::move(asked), entry, open] {
+                const auto download =
+                    [&]() -> absl::StatusOr<DownloadReactor::Opened> {
+                  CONTAINERBUILDER_RETURN_IF_ERROR(asked.status());
+                  CONTAINERBUILDER_ASSIGN_OR_RETURN(
+                      Engine::OpenedArtifact artifact,
+                      engine_->OpenArtifact(**asked, entry.caller,
+                                            entry.counted_as));
+                  return DownloadReactor::Opened{std::move(artifact),
+                                                 (*asked)->offset()};
+                };
+                open(Audited(download(), entry));
+              });
+            });
       },
-      (*request)->offset(), transfers_, options_.transfer_idle_timeout);
+      transfers_, options_.transfer_idle_timeout);
 }
 
 // --- The begin of a call ----------------------------------------------------
@@ -384,8 +440,12 @@ absl::StatusOr<ContainerBuilderService::Entry> ContainerBuilderService::Enter(
     const grpc::CallbackServerContext& context, Role least,
     const grpc::ByteBuffer* request) {
   Entry entry = {.peer = context.peer()};
-  const auto size =
-      request == nullptr ? 0 : static_cast<std::int64_t>(request->Length());
+  std::int64_t size = 0;
+  if (request != nullptr) {
+    entry.request = std::make_shared<Unparsed>();
+    entry.request->bytes = TakeBytes(request);
+    size = static_cast<std::int64_t>(entry.request->bytes.Length());
+  }
   absl::StatusOr<Caller> caller =
       authenticator_->Authenticate(CredentialsOf(context));
   if (caller.ok()) {
@@ -406,31 +466,24 @@ absl::StatusOr<ContainerBuilderService::Entry> ContainerBuilderService::Enter(
     LogRefusal(entry, std::string(caller.status().message()));
     return caller.status();
   }
-  CONTAINERBUILDER_ASSIGN_OR_RETURN(entry.request_bytes,
+  CONTAINERBUILDER_ASSIGN_OR_RETURN(Share memory,
                                     Audited(Hold(memory_, entry, size), entry));
+  if (request != nullptr) entry.request->memory = std::move(memory);
   return entry;
 }
 
 template <typename Request>
-absl::StatusOr<std::shared_ptr<const Request>> ContainerBuilderService::Parse(
-    const grpc::ByteBuffer* bytes, Entry& entry) {
+ContainerBuilderService::Parsed<Request> ContainerBuilderService::Parse(
+    const Entry& entry) {
   struct Held {
     Request request;
     Share memory;
   };
-  std::unique_lock<std::mutex> alone(large_requests_, std::defer_lock);
-  // Not waited for: some calls are parsed on threads that all of gRPC's use.
-  if (bytes->Length() > limits::kMaxParsedTogetherBytes &&
-      IsBounded(entry.caller) && !alone.try_lock()) {
-    return errors::TooMuchAtOnce();
-  }
-  // It goes before another one is parsed, where it is refused.
   const auto held = std::make_shared<Held>();
   Request& request = held->request;
-  if (!Deserialize(bytes, &request)) {
-    return errors::RequestInvalid("the request does not parse");
-  }
-  entry.request_bytes = nullptr;
+  const bool is_request = Deserialize(&entry.request->bytes, &request);
+  entry.request->memory = nullptr;
+  if (!is_request) return errors::RequestInvalid("the request does not parse");
   const auto size = static_cast<std::int64_t>(request.ByteSizeLong());
   const auto space = static_cast<std::int64_t>(request.SpaceUsedLong());
   if (space > 2 * size + limits::kMaxRequestOverheadBytes) {
@@ -440,6 +493,25 @@ absl::StatusOr<std::shared_ptr<const Request>> ContainerBuilderService::Parse(
   }
   CONTAINERBUILDER_ASSIGN_OR_RETURN(held->memory, Hold(memory_, entry, space));
   return std::shared_ptr<const Request>(held, &request);
+}
+
+template <typename Request>
+void ContainerBuilderService::ParseAndPostTo(
+    Lane& lane, const Entry& entry, std::function<void(Parsed<Request>)> work) {
+  const bool is_large =
+      IsBounded(entry.caller) &&
+      entry.request->bytes.Length() > limits::kMaxParsedTogetherBytes;
+  if (!is_large) {
+    PostTo(lane, entry, [this, entry, work = std::move(work)] {
+      work(Parse<Request>(entry));
+    });
+    return;
+  }
+  PostTo(large_parsing_, entry, [this, &lane, entry, work = std::move(work)] {
+    PostTo(lane, entry, [work, parsed = Parse<Request>(entry)]() mutable {
+      work(std::move(parsed));
+    });
+  });
 }
 
 grpc::ServerUnaryReactor* ContainerBuilderService::Fail(
@@ -456,21 +528,26 @@ grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
     const Call& call, Role least, Lane& lane,
     std::function<absl::StatusOr<Response>(const Request&, const Caller&)>
         work) {
-  absl::StatusOr<Entry> entry = Enter(*call.context, least, call.request);
+  const absl::StatusOr<Entry> entry = Enter(*call.context, least, call.request);
   if (!entry.ok()) return Fail(call.context, entry.status());
   return UnaryReactor::Start(
-      call.context, PostTo(lane, *entry),
-      [this, call, work = std::move(work), entry = *entry]() mutable {
-        const auto answer = [&]() -> absl::StatusOr<Answered> {
-          // Those that nobody waits for are not to keep others waiting.
-          if (call.context->IsCancelled()) return absl::CancelledError();
-          CONTAINERBUILDER_ASSIGN_OR_RETURN(
-              const auto request, Parse<Request>(call.request, entry));
-          CONTAINERBUILDER_ASSIGN_OR_RETURN(const Response response,
-                                            work(*request, entry.caller));
-          return Respond(response, entry, call.response);
-        };
-        return Audited(answer(), entry);
+      call.context,
+      [&](const UnaryReactor::Reply& reply) {
+        ParseAndPostTo<Request>(
+            lane, *entry,
+            [this, call, work = std::move(work), entry = *entry,
+             reply](auto asked) {
+              const auto answer = [&]() -> absl::StatusOr<Answered> {
+                // Those that nobody waits for are not to keep others waiting.
+                if (call.context->IsCancelled()) return absl::CancelledError();
+                CONTAINERBUILDER_ASSIGN_OR_RETURN(const auto request,
+                                                  std::move(asked));
+                CONTAINERBUILDER_ASSIGN_OR_RETURN(const Response response,
+                                                  work(*request, entry.caller));
+                return Respond(response, entry, call.response);
+              };
+              reply(Audited(answer(), entry));
+            });
       },
       streams_);
 }
@@ -524,15 +601,13 @@ ContainerBuilderService::Lane& ContainerBuilderService::AdmissionsOf(
   return copies ? admissions_ : nerdctl_;
 }
 
-std::function<void(std::function<void()> work)> ContainerBuilderService::PostTo(
-    Lane& lane, const Entry& entry) {
-  return [&lane, &entry](std::function<void()> work) {
-    if (IsBounded(entry.caller) || lane.of_all_callers) {
-      lane.turns.Post(entry.counted_as, std::move(work));
-    } else {
-      lane.executor->Post(std::move(work));
-    }
-  };
+void ContainerBuilderService::PostTo(Lane& lane, const Entry& entry,
+                                     std::function<void()> work) {
+  if (IsBounded(entry.caller) || lane.of_all_callers) {
+    lane.turns.Post(entry.counted_as, std::move(work));
+  } else {
+    lane.executor->Post(std::move(work));
+  }
 }
 
 // --- Shares -----------------------------------------------------------------

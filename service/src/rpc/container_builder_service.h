@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -40,9 +39,9 @@ struct RawMethods<Service, First, Others...> {
   using Type = First<typename RawMethods<Service, Others...>::Type>;
 };
 
-// All but uploads, whose pieces are asked for one by one: what a message takes
-// in memory is up to who sent it, and it is not parsed before he is known and
-// had to answer for its bytes.
+// All: what a message takes in memory is up to who sent it, and it is not
+// parsed before he is known and had to answer for its bytes. Nor on gRPC's
+// threads, which are two on a small machine, and everybody's.
 using RawContainerBuilder = RawMethods<
     v1::ContainerBuilder::CallbackService,
     v1::ContainerBuilder::WithRawCallbackMethod_Health,
@@ -55,6 +54,7 @@ using RawContainerBuilder = RawMethods<
     v1::ContainerBuilder::WithRawCallbackMethod_CancelBuild,
     v1::ContainerBuilder::WithRawCallbackMethod_DeleteBuild,
     v1::ContainerBuilder::WithRawCallbackMethod_FindMissingBlobs,
+    v1::ContainerBuilder::WithRawCallbackMethod_UploadBlobs,
     v1::ContainerBuilder::WithRawCallbackMethod_DownloadArtifact>::Type;
 
 // The RPCs: knows who calls and whether he may, and converts between gRPC and
@@ -77,7 +77,9 @@ class ContainerBuilderService final : public RawContainerBuilder {
 
   // What the calls' work runs on.
   struct Executors {
-    Executor* requests;    // may wait for the disk, and for nothing slower
+    Executor* parsing;        // waits for nothing
+    Executor* large_parsing;  // the same, of one request at a time
+    Executor* requests;       // may wait for the disk, and for nothing slower
     Executor* cancels;     // the same; who waits there has builds that run on
     Executor* health;      // asks all programs, any of which may hang
     Executor* nerdctl;     // asks nerdctl first, which may hang
@@ -127,9 +129,9 @@ class ContainerBuilderService final : public RawContainerBuilder {
   grpc::ServerUnaryReactor* FindMissingBlobs(
       grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
       grpc::ByteBuffer* response) override;
-  grpc::ServerReadReactor<v1::UploadBlobsRequest>* UploadBlobs(
+  grpc::ServerReadReactor<grpc::ByteBuffer>* UploadBlobs(
       grpc::CallbackServerContext* context,
-      v1::UploadBlobsResponse* response) override;
+      grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* DownloadArtifact(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
@@ -139,22 +141,27 @@ class ContainerBuilderService final : public RawContainerBuilder {
   // goes.
   using Share = std::shared_ptr<void>;
 
+  // A request as it came, until it is parsed.
+  struct Unparsed {
+    grpc::ByteBuffer bytes;
+    Share memory;
+  };
   // A call that is let in.
   struct Entry {
     Caller caller = {};
-    std::string counted_as = {};    // whose calls it is counted with
-    std::string peer = {};          // as gRPC names it
-    Share request_bytes = nullptr;  // until they are parsed
+    std::string counted_as = {};  // whose calls it is counted with
+    std::string peer = {};        // as gRPC names it
+    std::shared_ptr<Unparsed> request = nullptr;
   };
   // Lets a caller in, if he may do what takes at least this role, now.
-  // `request` is null where requests come as a stream.
+  // Takes the bytes of `request`, which is null where requests are a stream.
   absl::StatusOr<Entry> Enter(const grpc::CallbackServerContext& context,
                               Role least, const grpc::ByteBuffer* request);
-  // Takes the bytes, which are gRPC's, and leaves none. What the request takes
-  // in memory is the caller's as long as it is kept.
+  // What the request takes in memory is the caller's as long as it is kept.
   template <typename Request>
-  absl::StatusOr<std::shared_ptr<const Request>> Parse(
-      const grpc::ByteBuffer* bytes, Entry& entry);
+  using Parsed = absl::StatusOr<std::shared_ptr<const Request>>;
+  template <typename Request>
+  Parsed<Request> Parse(const Entry& entry);
   // Finishes a call at once.
   static grpc::ServerUnaryReactor* Fail(grpc::CallbackServerContext* context,
                                         const absl::Status& status);
@@ -170,9 +177,12 @@ class ContainerBuilderService final : public RawContainerBuilder {
     CallerTurns turns;
     const bool of_all_callers;  // the turns are
   };
-  // Both must outlive the answer.
-  static std::function<void(std::function<void()> work)> PostTo(
-      Lane& lane, const Entry& entry);
+  static void PostTo(Lane& lane, const Entry& entry,
+                     std::function<void()> work);
+  // Has the request parsed, and then `work` done with it on `lane`.
+  template <typename Request>
+  void ParseAndPostTo(Lane& lane, const Entry& entry,
+                      std::function<void(Parsed<Request>)> work);
 
   // What a unary call is about; the bytes are gRPC's until OnDone.
   struct Call {
@@ -194,6 +204,18 @@ class ContainerBuilderService final : public RawContainerBuilder {
                                    grpc::ByteBuffer* bytes);
   absl::Duration ReadWithin(const Entry& entry,
                             const grpc::ByteBuffer& answer) const;
+
+  // A Build call whose request is parsed.
+  absl::Status BeginBuild(
+      const std::shared_ptr<const v1::BuildRequest>& request,
+      const Entry& entry, const grpc::CallbackServerContext* context,
+      const WatchReactor::Open& open);
+  absl::StatusOr<WatchReactor::Watched> Watch(
+      const v1::WatchBuildRequest& request, const Entry& entry);
+  absl::Status BeginCreateBuild(
+      const std::shared_ptr<const v1::CreateBuildRequest>& request,
+      const Entry& entry, grpc::ByteBuffer* response,
+      const std::function<void(absl::StatusOr<Answered>)>& reply);
 
   // Where a build is admitted, and whether there is a place for it.
   struct Turn {
@@ -243,9 +265,8 @@ class ContainerBuilderService final : public RawContainerBuilder {
   CallerShares builds_;   // bytes of builds that have not ended
   CallerShares events_;   // bytes of events, of those that are large
   CallerShares watches_;  // streams of events
-  // One of those who are bounded is parsed at a time: until it is known what it
-  // takes, that may be fifty times its size.
-  std::mutex large_requests_;
+  Lane parsing_;
+  Lane large_parsing_;
   Lane requests_;
   Lane cancels_;  // who has slow calls can still end his builds
   Lane health_;

@@ -16,41 +16,40 @@
 
 namespace containerbuilder::service {
 
-DownloadReactor* DownloadReactor::Start(Begin begin, std::int64_t offset,
-                                        Executor* transfers,
-                                        absl::Duration idle_timeout) {
+DownloadReactor* DownloadReactor::Start(
+    absl::FunctionRef<void(Open open)> begin, Executor* transfers,
+    absl::Duration idle_timeout) {
   std::shared_ptr<DownloadReactor> reactor(
-      new DownloadReactor(offset, transfers, idle_timeout));
+      new DownloadReactor(transfers, idle_timeout));
   reactor->self_ = reactor;
-  transfers->Post(
-      [reactor, begin = std::move(begin)] { reactor->Open(begin); });
+  begin([reactor](absl::StatusOr<Opened> opened) {
+    reactor->OpenWith(std::move(opened));
+  });
   return reactor.get();
 }
 
 DownloadReactor* DownloadReactor::Fail(const absl::Status& status) {
   std::shared_ptr<DownloadReactor> reactor(
-      new DownloadReactor(0, nullptr, absl::InfiniteDuration()));
+      new DownloadReactor(nullptr, absl::InfiniteDuration()));
   reactor->self_ = reactor;
   reactor->FinishWith(status);
   return reactor.get();
 }
 
-DownloadReactor::DownloadReactor(std::int64_t offset, Executor* transfers,
+DownloadReactor::DownloadReactor(Executor* transfers,
                                  absl::Duration idle_timeout)
     : transfers_(transfers),
-      turn_(transfers, idle_timeout,
-            [this, idle_timeout] {
-              EndStalled(errors::DownloadIdle(idle_timeout));
-            }),
-      offset_(offset) {}
+      turn_(transfers, idle_timeout, [this, idle_timeout] {
+        EndStalled(errors::DownloadIdle(idle_timeout));
+      }) {}
 
-void DownloadReactor::Open(const Begin& begin) {
-  absl::StatusOr<Engine::OpenedArtifact> artifact = begin();
-  if (!artifact.ok()) {
-    FinishWith(artifact.status());
+void DownloadReactor::OpenWith(absl::StatusOr<Opened> opened) {
+  if (!opened.ok()) {
+    FinishWith(opened.status());
     return;
   }
-  artifact_ = *std::move(artifact);
+  artifact_ = std::move(opened->artifact);
+  offset_ = opened->offset;
   turn_.Start(weak_from_this());
   Send();
 }

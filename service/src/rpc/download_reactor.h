@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -26,12 +27,17 @@ class DownloadReactor final
     : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
       public std::enable_shared_from_this<DownloadReactor> {
  public:
-  using Begin = std::function<absl::StatusOr<Engine::OpenedArtifact>()>;
+  struct Opened {
+    Engine::OpenedArtifact artifact;
+    std::int64_t offset = 0;  // of the first byte that is sent
+  };
+  // Has the call go on with the artifact, or end. Once, on `transfers`.
+  using Open = std::function<void(absl::StatusOr<Opened>)>;
 
-  // `begin` runs on `transfers`, which must outlive the call. A caller that
-  // takes no whole piece for `idle_timeout`, or up to twice as long, gets
-  // DOWNLOAD_IDLE.
-  static DownloadReactor* Start(Begin begin, std::int64_t offset,
+  // `begin` has the artifact opened, and then `open` called. `transfers` must
+  // outlive the call. A caller that takes no whole piece for `idle_timeout`, or
+  // up to twice as long, gets DOWNLOAD_IDLE.
+  static DownloadReactor* Start(absl::FunctionRef<void(Open open)> begin,
                                 Executor* transfers,
                                 absl::Duration idle_timeout);
   // Ends the call at once with an error.
@@ -42,10 +48,9 @@ class DownloadReactor final
   void OnDone() override;
 
  private:
-  DownloadReactor(std::int64_t offset, Executor* transfers,
-                  absl::Duration idle_timeout);
+  DownloadReactor(Executor* transfers, absl::Duration idle_timeout);
 
-  void Open(const Begin& begin);
+  void OpenWith(absl::StatusOr<Opened> opened);
   void Send();
   void EndStalled(const absl::Status& status);
   void FinishWith(const absl::Status& status);
@@ -56,7 +61,7 @@ class DownloadReactor final
   // The peer's while a piece is written.
   PeerTurn turn_;
   // Of whoever has the turn; message_ is gRPC's in the peer's.
-  std::int64_t offset_;
+  std::int64_t offset_ = 0;
   Engine::OpenedArtifact artifact_;
   grpc::ByteBuffer message_;
 };

@@ -8,14 +8,17 @@ namespace containerbuilder::service {
 
 // What gRPC does itself for calls that are not raw.
 
-// False where the bytes are no such message. It takes them, and leaves none:
-// gRPC, whose they are, would keep them until the call ends, which may take
-// hours.
+// Takes what gRPC would keep until the call ends, which may take hours.
+inline grpc::ByteBuffer TakeBytes(const grpc::ByteBuffer* bytes) {
+  grpc::ByteBuffer taken;
+  taken.Swap(const_cast<grpc::ByteBuffer*>(bytes));
+  return taken;
+}
+
+// False where the bytes are no such message. Leaves none of them.
 template <typename Message>
-bool Deserialize(const grpc::ByteBuffer* bytes, Message* message) {
-  return grpc::SerializationTraits<Message>::Deserialize(
-             const_cast<grpc::ByteBuffer*>(bytes), message)
-      .ok();
+bool Deserialize(grpc::ByteBuffer* bytes, Message* message) {
+  return grpc::SerializationTraits<Message>::Deserialize(bytes, message).ok();
 }
 
 template <typename Message>

@@ -20,7 +20,6 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "build/engine.h"
-#include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
 #include "grpcpp/security/server_credentials.h"
@@ -32,6 +31,7 @@
 #include "rpc/listen_address.h"
 #include "rpc/open_streams.h"
 #include "rpc/rate_limiter.h"
+#include "rpc/reflection_service.h"
 #include "rpc/tls_certificates.h"
 #include "spdlog/logger.h"
 
@@ -136,13 +136,11 @@ void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& options) {
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                                options.max_streams_per_connection);
   }
-  grpc::ResourceQuota quota("container-builder");
-  quota.SetMaxThreads(limits::kReflectionThreads);
   if (options.max_rpc_memory_bytes > 0) {
+    grpc::ResourceQuota quota("container-builder");
     quota.Resize(static_cast<std::size_t>(options.max_rpc_memory_bytes));
+    builder.SetResourceQuota(quota);
   }
-  builder.SetResourceQuota(quota);
-  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   SetMilliseconds(builder, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                   limits::kHandshakeTimeout);
   SetMilliseconds(builder, GRPC_ARG_MAX_CONNECTION_IDLE_MS,
@@ -194,6 +192,8 @@ class Server::State {
       addresses_.push_back(bound.address());
       bound_.push_back(std::move(bound));
     }
+    parsing_ = std::make_unique<Executor>(limits::kParseThreads);
+    large_parsing_ = std::make_unique<Executor>(limits::kLargeParseThreads);
     requests_ = std::make_unique<Executor>(limits::kRequestThreads);
     cancels_ = std::make_unique<Executor>(limits::kCancelThreads);
     health_ = std::make_unique<Executor>(limits::kHealthThreads);
@@ -228,13 +228,22 @@ class Server::State {
     service_ = std::make_unique<ContainerBuilderService>(
         std::move(service_options), engine_.get(), authenticator_.get(),
         &rate_limiter_,
-        ContainerBuilderService::Executors{.requests = requests_.get(),
-                                           .cancels = cancels_.get(),
-                                           .health = health_.get(),
-                                           .nerdctl = nerdctl_.get(),
-                                           .admissions = admissions_.get(),
-                                           .streams = streams_.get(),
-                                           .transfers = transfers_.get()});
+        ContainerBuilderService::Executors{
+            .parsing = parsing_.get(),
+            .large_parsing = large_parsing_.get(),
+            .requests = requests_.get(),
+            .cancels = cancels_.get(),
+            .health = health_.get(),
+            .nerdctl = nerdctl_.get(),
+            .admissions = admissions_.get(),
+            .streams = streams_.get(),
+            .transfers = transfers_.get()});
+    // Not its own names, of which there is no description here. That of the
+    // other is the daemon's.
+    reflection_ = std::make_unique<ReflectionService>(
+        std::vector<std::string>{v1::ContainerBuilder::service_full_name(),
+                                 "grpc.health.v1.Health"},
+        parsing_.get(), streams_.get());
     CONTAINERBUILDER_RETURN_IF_ERROR(Serve(addresses));
     WatchHealth();
     WatchFiles();
@@ -290,12 +299,12 @@ class Server::State {
 
  private:
   absl::Status Serve(const std::vector<ListenAddress>& addresses) {
-    // Both are settings of the process in gRPC 1.51, harmless to repeat.
+    // A setting of the process in gRPC 1.51, harmless to repeat.
     grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
     grpc::ServerBuilder builder;
     builder.RegisterService(service_.get());
+    builder.RegisterCallbackGenericService(reflection_.get());
     SetLimits(builder, options_);
     const auto take_connections =
         [&builder](std::shared_ptr<grpc::ServerCredentials> credentials) {
@@ -419,12 +428,15 @@ class Server::State {
   std::string callers_error_ ABSL_GUARDED_BY(files_mutex_);  // last told
   std::string certificates_error_ ABSL_GUARDED_BY(files_mutex_);
 
-  // In the order of dependence: each uses those above it until it is gone.
+  // In the order of dependence: each uses those above it until it is gone. The
+  // service is above what does its work, which a call may leave behind.
   RateLimiter rate_limiter_;
   std::unique_ptr<Authenticator> authenticator_;
   std::shared_ptr<TlsCertificates> certificates_;  // null without TLS
   std::shared_ptr<grpc::ServerCredentials> tls_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ContainerBuilderService> service_;
+  std::unique_ptr<ReflectionService> reflection_;
   std::unique_ptr<Executor> streams_;
   std::unique_ptr<Executor> requests_;
   std::unique_ptr<Executor> cancels_;
@@ -432,7 +444,8 @@ class Server::State {
   std::unique_ptr<Executor> nerdctl_;
   std::unique_ptr<Executor> admissions_;
   std::unique_ptr<Executor> transfers_;
-  std::unique_ptr<ContainerBuilderService> service_;
+  std::unique_ptr<Executor> parsing_;
+  std::unique_ptr<Executor> large_parsing_;
   std::vector<BoundAddress> bound_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>
       plain_connections_, tls_connections_;

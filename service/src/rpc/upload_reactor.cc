@@ -1,14 +1,18 @@
 #include "rpc/upload_reactor.h"
 
+#include <cstddef>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/errors.h"
+#include "base/limits.h"
 #include "rpc/grpc_status.h"
+#include "rpc/message_bytes.h"
 
 namespace containerbuilder::service {
 
 UploadReactor* UploadReactor::Start(Begin begin, Listener listener,
-                                    v1::UploadBlobsResponse* response,
+                                    grpc::ByteBuffer* response,
                                     Executor* transfers,
                                     absl::Duration idle_timeout) {
   std::shared_ptr<UploadReactor> reactor(new UploadReactor(
@@ -27,8 +31,7 @@ UploadReactor* UploadReactor::Fail(const absl::Status& status) {
   return reactor.get();
 }
 
-UploadReactor::UploadReactor(Listener listener,
-                             v1::UploadBlobsResponse* response,
+UploadReactor::UploadReactor(Listener listener, grpc::ByteBuffer* response,
                              Executor* transfers, absl::Duration idle_timeout)
     : listener_(std::move(listener)),
       response_(response),
@@ -50,20 +53,44 @@ void UploadReactor::Open(const Begin& begin) {
 
 void UploadReactor::Read() {
   turn_.Give();
-  StartRead(&piece_);
+  StartRead(&bytes_);
 }
 
 void UploadReactor::OnReadDone(bool ok) {
   if (!turn_.TakeBack()) return;  // it was ended for being idle
   // At once: until it is counted, it looks like a flood.
-  if (ok) listener_.on_piece(static_cast<std::int64_t>(piece_.ByteSizeLong()));
+  if (ok) listener_.on_piece(static_cast<std::int64_t>(bytes_.Length()));
   transfers_->Post([reactor = shared_from_this(), ok] {
-    if (ok) {
-      reactor->Take();
-    } else {
+    if (!ok) {
       reactor->TakeEnd();
+    } else if (const absl::Status parsed = reactor->Parse(); !parsed.ok()) {
+      reactor->FinishWith(parsed);
+    } else {
+      reactor->Take();
     }
   });
+}
+
+absl::Status UploadReactor::Parse() {
+  const std::size_t size = bytes_.Length();
+  if (size > limits::kMaxPieceBytes + limits::kMaxPieceOverheadBytes) {
+    bytes_.Clear();
+    return errors::OptionInvalid(
+        "data", absl::StrCat("a piece has at most ", limits::kMaxPieceBytes,
+                             " bytes; this message has ", size));
+  }
+  const bool is_piece = Deserialize(&bytes_, &piece_);
+  // Of what came before, as well, for its memory is used again.
+  const bool is_small =
+      piece_.SpaceUsedLong() <=
+      2 * limits::kMaxPieceBytes + limits::kMaxPieceOverheadBytes;
+  if (is_piece && is_small) return absl::OkStatus();
+  // Now: until the peer knows of the end, this stays.
+  v1::UploadBlobsRequest().Swap(&piece_);
+  return errors::RequestInvalid(
+      is_piece ? "the piece takes much more memory than it has bytes; send "
+                 "fewer parts, such as fields that nobody knows, in it"
+               : "the piece does not parse");
 }
 
 void UploadReactor::Take() {
@@ -83,7 +110,7 @@ void UploadReactor::Take() {
 void UploadReactor::TakeEnd() {
   absl::StatusOr<v1::UploadBlobsResponse> response = upload_->Finish();
   const absl::Status status = response.status();
-  if (status.ok()) *response_ = *std::move(response);
+  if (status.ok()) Serialize(*response, response_);
   FinishWith(status);
 }
 

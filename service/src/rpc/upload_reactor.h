@@ -12,6 +12,7 @@
 #include "base/executor.h"
 #include "blobs/blob_upload.h"
 #include "containerbuilder/v1/container_builder.pb.h"
+#include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
 #include "rpc/peer_turn.h"
 
@@ -24,9 +25,8 @@ namespace containerbuilder::service {
 //
 // It is kept alive by a reference of its own until OnDone, and by the work it
 // has posted.
-class UploadReactor final
-    : public grpc::ServerReadReactor<v1::UploadBlobsRequest>,
-      public std::enable_shared_from_this<UploadReactor> {
+class UploadReactor final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
+                            public std::enable_shared_from_this<UploadReactor> {
  public:
   using Begin = std::function<absl::StatusOr<std::unique_ptr<BlobUpload>>()>;
   // Told of each piece that came, of how many bytes, and of the end.
@@ -39,8 +39,8 @@ class UploadReactor final
   // call; `response` is gRPC's. A caller that sends no whole piece for
   // `idle_timeout`, or up to twice as long, gets UPLOAD_IDLE.
   static UploadReactor* Start(Begin begin, Listener listener,
-                              v1::UploadBlobsResponse* response,
-                              Executor* transfers, absl::Duration idle_timeout);
+                              grpc::ByteBuffer* response, Executor* transfers,
+                              absl::Duration idle_timeout);
   // Ends the call at once with an error.
   static UploadReactor* Fail(const absl::Status& status);
 
@@ -49,24 +49,27 @@ class UploadReactor final
   void OnDone() override;
 
  private:
-  UploadReactor(Listener listener, v1::UploadBlobsResponse* response,
+  UploadReactor(Listener listener, grpc::ByteBuffer* response,
                 Executor* transfers, absl::Duration idle_timeout);
 
   void Open(const Begin& begin);
   void Read();
+  // Reads the bytes that came; an error where they take too much.
+  absl::Status Parse();
   void Take();
   void TakeEnd();
   void FinishWith(const absl::Status& status);
 
   const Listener listener_;
-  v1::UploadBlobsResponse* const response_;
+  grpc::ByteBuffer* const response_;
   Executor* const transfers_;
   std::shared_ptr<UploadReactor> self_;
   std::atomic<bool> cancelled_ = false;
 
   PeerTurn turn_;
-  // Of whoever has the turn; piece_ is gRPC's in the peer's.
-  v1::UploadBlobsRequest piece_;
+  // Of whoever has the turn; bytes_ is gRPC's in the peer's.
+  grpc::ByteBuffer bytes_;
+  v1::UploadBlobsRequest piece_;  // its memory is that of the next, too
   std::unique_ptr<BlobUpload> upload_;
 };
 

@@ -44,44 +44,35 @@ grpc::ByteBuffer Response(const SharedBytes& event) {
 
 }  // namespace
 
-WatchReactor* WatchReactor::Start(Options options, Begin begin, Post post,
+WatchReactor* WatchReactor::Start(absl::FunctionRef<void(Open open)> begin,
                                   Executor* streams,
                                   std::function<absl::Time()> now) {
   std::shared_ptr<WatchReactor> reactor(
-      new WatchReactor(std::move(options), streams, std::move(now)));
+      new WatchReactor(streams, std::move(now)));
   reactor->self_ = reactor;
-  post([reactor, begin = std::move(begin)] { reactor->Open(begin); });
+  begin([reactor](absl::StatusOr<Watched> watched) {
+    reactor->OpenWith(std::move(watched));
+  });
   return reactor.get();
 }
 
 WatchReactor* WatchReactor::Fail(const absl::Status& status) {
-  std::shared_ptr<WatchReactor> reactor(
-      new WatchReactor({}, nullptr, absl::Now));
+  std::shared_ptr<WatchReactor> reactor(new WatchReactor(nullptr, absl::Now));
   reactor->self_ = reactor;
   reactor->FinishWith(status);
   return reactor.get();
 }
 
-WatchReactor::WatchReactor(Options options, Executor* streams,
-                           std::function<absl::Time()> now)
-    : options_(std::move(options)), streams_(streams), now_(std::move(now)) {}
+WatchReactor::WatchReactor(Executor* streams, std::function<absl::Time()> now)
+    : streams_(streams), now_(std::move(now)) {}
 
-void WatchReactor::Open(const Begin& begin) {
-  bool cancelled = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    cancelled = cancelled_;
-  }
-  if (cancelled && !options_.begin_anyway) {
-    FinishWith(absl::CancelledError());
+void WatchReactor::OpenWith(absl::StatusOr<Watched> watched) {
+  if (!watched.ok()) {
+    FinishWith(watched.status());
     return;
   }
-  absl::StatusOr<BuildWatch> watch = begin();
-  if (!watch.ok()) {
-    FinishWith(watch.status());
-    return;
-  }
-  watch_ = *std::move(watch);
+  watch_ = std::move(watched->watch);
+  options_ = std::move(watched->options);
   {
     absl::MutexLock lock(&mutex_);
     state_ = State::kPumping;

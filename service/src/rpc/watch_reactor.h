@@ -42,21 +42,23 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     absl::Duration heartbeat_interval;
     // End after the events that there are at the beginning.
     bool no_follow = false;
-    // Begin where the call has gone meanwhile, too.
-    bool begin_anyway = false;
     // Let go when gRPC is done with the call.
     std::shared_ptr<void> open = nullptr;
     HoldEvent hold_event = nullptr;
   };
-  // Admits a build or finds it.
-  using Begin = std::function<absl::StatusOr<BuildWatch>()>;
-  // Has work done on some executor.
-  using Post = absl::FunctionRef<void(std::function<void()> work)>;
+  // What is watched, and how.
+  struct Watched {
+    BuildWatch watch;
+    Options options;
+  };
+  // Has the call go on with the events, or end. Once, not in a reaction.
+  using Open = std::function<void(absl::StatusOr<Watched>)>;
 
-  // The answer is for gRPC, which tells it when it is done. `begin` is posted
-  // by `post`, the rest runs on `streams`, so that a slow admission delays
-  // nobody's events; both executors must outlive the call.
-  static WatchReactor* Start(Options options, Begin begin, Post post,
+  // The answer is for gRPC, which tells it when it is done. `begin` has a build
+  // admitted or found on some executor, and then `open` called; the rest runs
+  // on `streams`, so that a slow admission delays nobody's events, which must
+  // outlive the call.
+  static WatchReactor* Start(absl::FunctionRef<void(Open open)> begin,
                              Executor* streams,
                              std::function<absl::Time()> now);
   // Ends the call at once with an error.
@@ -67,20 +69,19 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnDone() override;
 
  private:
-  WatchReactor(Options options, Executor* streams,
-               std::function<absl::Time()> now);
+  WatchReactor(Executor* streams, std::function<absl::Time()> now);
 
   // Who may take the next step. Each state is left by exactly one party, so
   // that there is never a second write or a second read of the journal.
   enum class State {
-    kBeginning,  // Open
+    kBeginning,  // OpenWith
     kPumping,    // Pump, or OnCancel that took over from a wait
     kWriting,    // OnWriteDone; message_ is gRPC's
     kWaiting,    // the journal's wake-up, the heartbeat or OnCancel
     kFinished,   // nobody
   };
 
-  void Open(const Begin& begin);
+  void OpenWith(absl::StatusOr<Watched> watched);
   // Writes the next event, waits for one, or ends the call. On streams_.
   void Pump();
   void PostPump();
@@ -97,12 +98,12 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Ends the call; for the party that may step.
   void FinishWith(const absl::Status& status);
 
-  const Options options_;
   Executor* const streams_;
   const std::function<absl::Time()> now_;
   std::shared_ptr<WatchReactor> self_;
 
   // Pump's; set before it runs first.
+  Options options_;
   BuildWatch watch_;
   std::int64_t written_ = 0;  // the newest event's sequence
 
