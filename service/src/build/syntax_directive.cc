@@ -61,24 +61,25 @@ Directive ReadDirective(absl::string_view line) {
   directive.name = absl::AsciiStrToLower(line.substr(0, end));
   line.remove_prefix(end);
   SkipBlanks(line);
-  if (!absl::ConsumePrefix(&line, "=")) return {};
+  if (!absl::ConsumePrefix(&line, "=") || line.empty()) return {};
   SkipBlanks(line);
-  const std::size_t last = line.find_last_not_of(kBlanks);
-  if (last == absl::string_view::npos) return {};
-  directive.value = line.substr(0, last + 1);
+  // With nothing but blanks, the last of them is the value to BuildKit.
+  directive.value = line.substr(0, line.find_last_not_of(kBlanks) + 1);
   return directive;
 }
 
-// Directives stand at the very beginning, one a line.
+// Directives stand at the very beginning, one a line. What newer releases do
+// not know by its name ends them there, and not for those up to 0.10: a
+// `# syntax=` behind `# a=b` counts, though it is a comment to most. That
+// refuses no Dockerfile whose comment names a frontend that is allowed.
 void FindBehind(absl::string_view mark, absl::string_view text,
                 std::vector<std::string>& frontends) {
-  constexpr absl::string_view kNames[] = {"syntax", "escape", "check"};
   while (!text.empty()) {
     absl::string_view line = TakeLine(text);
     if (!absl::ConsumePrefix(&line, mark)) return;
     SkipUnicodeBlanks(line);
     const Directive directive = ReadDirective(line);
-    if (!absl::c_linear_search(kNames, directive.name)) return;
+    if (directive.name.empty()) return;
     if (directive.name != "syntax") continue;
     const absl::string_view value = directive.value;
     frontends.emplace_back(value.substr(0, value.find(' ')));
