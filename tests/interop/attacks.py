@@ -361,6 +361,11 @@ for _name, _value in [
     ("the state folder", "{state}/records.db"), ("a dash", "-"),
 ]:  # fmt: skip
     outside("S10", f"file: {_name}", {"file": [_value]})
+for _name, _value in [
+    ("a blank", "sub/x "), ("a blank of Unicode", "sub/x\u3000"), ("a folder's name that ends in a blank", "sub /x"),
+]:  # fmt: skip
+    invalid("S10", f"file: {_name} behind", {"file": [_value]},
+            files={"sub/x": "# syntax=evil", "sub/x ": "", "sub/x\u3000": "", "sub /x": ""})  # fmt: skip
 outside("S10", "file: the first of two", {"file": ["/etc/passwd", "Dockerfile"]})
 outside("S10", "file: a folder", {"file": ["sub"]}, setting="", files={"sub/x": ""})
 
@@ -451,6 +456,9 @@ add("S21", "context_digest of what nobody sent", {DIGEST: NOBODYS, "context": ""
     code="FAILED_PRECONDITION")  # fmt: skip
 for _name, _path in [("..", ".."), ("outside", "{outside}"), ("a way out", "a/../../x"), ("the root of all", "/"), ("NUL", "a\0b")]:
     invalid("S17", f"context in an upload: {_name}", {DIGEST: NOBODYS, "context": _path}, CONTEXT)
+for _name, _path in [("a blank", "sub "), ("a blank of Unicode", "sub\u00a0"), ("a blank in the middle", "sub /x")]:
+    invalid("S5", f"context in an upload: {_name} behind", {DIGEST: NOBODYS, "context": _path}, CONTEXT)
+    invalid("S5", f"file in an upload: {_name} behind", {DIGEST: NOBODYS, "context": "", "file": [_path]})
 for _name, _path in [("..", "../x"), ("outside", "{outside}/canary"), ("a way out", "a/../../x")]:
     outside("S17", f"file in an upload: {_name}", {DIGEST: NOBODYS, "context": "", "file": [_path]})
 

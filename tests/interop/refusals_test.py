@@ -324,6 +324,7 @@ class World:
             if text is None:
                 (self.context / name).unlink()
             else:
+                (self.context / name).parent.mkdir(exist_ok=True)
                 (self.context / name).write_text(text)
 
     def tidy(self):

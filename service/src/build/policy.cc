@@ -239,8 +239,12 @@ absl::Status CheckNoLinks(const std::string& folder, absl::string_view field) {
 
 // Where in an uploaded context the build's own context is.
 absl::StatusOr<std::string> ContextInUpload(const std::string& path,
-                                            absl::string_view field) {
+                                            absl::string_view field,
+                                            const Caller& caller) {
   CONTAINERBUILDER_RETURN_IF_ERROR(CheckArgument(path, field));
+  if (!caller.trusted) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(CheckBlanks(path, field));
+  }
   std::optional<std::string> inside;
   if (!absl::StartsWith(path, "/")) inside = PathBeneath(path);
   if (inside) return *std::move(inside);
@@ -549,7 +553,7 @@ Policy::Reading Policy::Read(const v1::BuildOptions& options,
                                       .digest = std::string(context_digest),
                                       .caller = caller.name});
     absl::StatusOr<std::string> inside =
-        ContextInUpload(options.context_path(), context_field);
+        ContextInUpload(options.context_path(), context_field, caller);
     if (!inside.ok()) {
       violations.Add(inside.status());
       return reading;

@@ -7,31 +7,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
+#include "build/grammar.h"
 
 namespace containerbuilder::service {
 namespace {
 
 // What Go's regular expressions call \s.
 constexpr absl::string_view kBlanks = "\t\n\f\r ";
-
-// White space by Go's unicode.IsSpace, in UTF-8.
-constexpr absl::string_view kUnicodeBlanks[] = {
-    "\t",           "\n",           "\v",
-    "\f",           "\r",           " ",
-    "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80",
-    "\xe2\x80\x80", "\xe2\x80\x81", "\xe2\x80\x82",
-    "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85",
-    "\xe2\x80\x86", "\xe2\x80\x87", "\xe2\x80\x88",
-    "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8",
-    "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f",
-    "\xe3\x80\x80"};
-
-void SkipUnicodeBlanks(absl::string_view& text) {
-  while (absl::c_any_of(kUnicodeBlanks, [&](absl::string_view blank) {
-    return absl::ConsumePrefix(&text, blank);
-  })) {
-  }
-}
 
 void SkipBlanks(absl::string_view& text) {
   text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));

@@ -735,6 +735,62 @@ TEST_F(PolicyTest, ChecksTheContainerfileBesideANamedDockerfile) {
   EXPECT_THAT(check("sub/Dockerfile", stranger), PathNotAllowed(field));
 }
 
+// buildctl takes it off the ends of what nerdctl tells it.
+TEST_F(PolicyTest, RefusesUntrustedCallersPathsThatBuildctlReadsAsOthers) {
+  PolicyOptions options = Reading({folder_.Path("open")});
+  options.allowed_options = {"build-context", "cache-from", "file",
+                             "secret",        "build-arg",  "label"};
+  const auto policy = MakePolicy(options);
+  const auto admit = [&](const std::string& text, const Caller& caller) {
+    v1::BuildRequest request = Request(text);
+    request.mutable_spec()->set_context_digest("sha256:" +
+                                               std::string(64, '0'));
+    return policy->Admit(request.spec(), {}, caller, Nerdctl(), Staging());
+  };
+  const Caller stranger = {"anonymous", false};
+  const std::string option = "spec.options.options[0].value";
+  for (const std::string blank :
+       {" ", "\xc2\xa0", "\xc2\x85", "\xe3\x80\x80"}) {
+    for (const std::string& path :
+         {"x" + blank, blank + "x", "sub" + blank + "/x", "sub/x" + blank,
+          "sub/" + blank + "x", "sub" + blank + "/"}) {
+      SCOPED_TRACE(path);
+      const auto in_upload = absl::StrCat("context_path: '", path, "'");
+      EXPECT_THAT(admit(in_upload, stranger),
+                  Invalid("spec.options.context_path"));
+      EXPECT_THAT(admit(in_upload, {"root", true}), IsOk());
+      const std::string text = absl::StrCat("text: '", path, "'");
+      EXPECT_THAT(admit(OneOption("file", text), stranger), Invalid(option));
+      EXPECT_THAT(admit(OneOption("file", absl::StrCat("values { values: '",
+                                                       path, "' }")),
+                        stranger),
+                  Invalid(option));
+      EXPECT_THAT(admit(OneOption("build_context",
+                                  absl::StrCat("text: 'x=", path, "'")),
+                        stranger),
+                  Invalid(option));
+      EXPECT_THAT(admit(absl::StrCat("secret { text: 'id=a,src=", path, "' }"),
+                        stranger),
+                  Invalid("spec.options.secret"));
+      EXPECT_THAT(admit(absl::StrCat(
+                            "cache_from { text: 'type=local,src=", path, "' }"),
+                        stranger),
+                  Invalid("spec.options.cache_from"));
+    }
+    // It only is missing in what is read as text.
+    EXPECT_THAT(admit(absl::StrCat("build_arg { text: 'A=b", blank,
+                                   "' } label { text: 'A=b", blank, "' }"),
+                      stranger),
+                IsOk());
+  }
+  // Inside of a name it stays.
+  EXPECT_THAT(admit("context_path: 'a b/c\xc2\xa0"
+                    "d'" +
+                        OneOption("file", "text: 'a b/c d'"),
+                    stranger),
+              IsOk());
+}
+
 TEST_F(PolicyTest, LetsUntrustedCallersUseHarmlessOptions) {
   NerdctlInfo nerdctl = Nerdctl();
   nerdctl.flags["pull"] = false;
