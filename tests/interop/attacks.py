@@ -11,6 +11,10 @@ CONTEXT = "spec.options.context_path"
 TAG = "app:1"
 
 
+class Link(str):
+    """In place of a file's text: where a symbolic link leads."""
+
+
 @dataclass(frozen=True)
 class Attack:
     threat: str
@@ -266,7 +270,10 @@ add("S5", "Dockerfile by value of 2 MiB", {"spec.dockerfile": "#" * (2 << 20)}, 
 invalid("S5", "Dockerfile by value and by name", {"spec.dockerfile": "FROM scratch", "file": ["Dockerfile"]})
 invalid("S5", "ignore file by value alone", {"spec.dockerignore": "*"}, "spec.dockerignore")
 add("S5", "Dockerfile of 2 MiB", {}, "TOO_LARGE", CONTEXT, files={"Dockerfile": "#" * (2 << 20)})
-outside("S5", "Dockerfile that is a link out", {"context": "{root}/linked"}, CONTEXT)
+outside("S5", "Dockerfile that is a link out", {"context": "{root}/linked"}, CONTEXT, "")
+for _name, _target in [("..", "sub/../evil"), ("what is missing and ..", "none/../evil"), ("a link", "link-file")]:
+    outside("S5", f"Dockerfile that is a link by {_name}", {}, CONTEXT, "",
+            files={"Dockerfile": Link(_target), "evil": "# syntax=evil"})  # fmt: skip
 
 # --- S6: secrets -------------------------------------------------------------------------------------------------
 

@@ -735,6 +735,120 @@ TEST_F(PolicyTest, ChecksTheContainerfileBesideANamedDockerfile) {
   EXPECT_THAT(check("sub/Dockerfile", stranger), PathNotAllowed(field));
 }
 
+// What BuildKit makes of a link, by text and one link after the other, is not
+// what the kernel does.
+TEST_F(PolicyTest, FollowsDockerfileLinksOnlyWhereBuildKitDoesTheSame) {
+  const auto policy = MakePolicy();
+  const std::string staging = folder_.Path("staging");
+  const Caller stranger = {"anonymous", false};
+  const std::string evil = "# syntax=evil/frontend";
+  using Paths = std::vector<std::pair<std::string, std::string>>;
+  const auto check = [&](const Paths& links, const Paths& files,
+                         const std::string& option, bool uploaded,
+                         const Caller& caller) {
+    std::filesystem::remove_all(staging);
+    const std::string context = "staging/context/";
+    for (const auto& [name, text] : files) {
+      folder_.WriteFile(context + name, text);
+    }
+    for (const auto& [name, target] : links) {
+      std::filesystem::create_directories(
+          std::filesystem::path(folder_.Path(context + name)).parent_path());
+      Link(target, context + name);
+    }
+    v1::BuildRequest request = Request(option);
+    if (uploaded) {
+      request.mutable_spec()->set_context_digest("sha256:" +
+                                                 std::string(64, '0'));
+    } else {
+      request.mutable_spec()->mutable_options()->set_context_path(
+          folder_.Path("open/ctx"));
+    }
+    const auto spec =
+        policy->Admit(request.spec(), {}, caller, Nerdctl(), {staging});
+    return spec.ok() ? policy->CheckStaged(*spec, staging, caller)
+                     : spec.status();
+  };
+
+  struct Layout {
+    Paths links;
+    Paths files;
+  };
+  const std::string benign = "FROM scratch";
+  for (const auto& [links, files] : std::vector<Layout>{
+           // Either way round.
+           {{{"Dockerfile", "s/f"},
+             {"s", "t/u"},
+             {"t/u", "../w/z"},
+             {"w/z/f", "../g"}},
+            {{"w/g", benign}, {"t/g", evil}}},
+           {{{"a", "x/y"}, {"Dockerfile", "a/../evil"}},
+            {{"x/evil", benign}, {"x/y/f", ""}, {"evil", evil}}},
+           {{{"Dockerfile", "none/../evil"}}, {{"evil", evil}}},
+           {{{"Dockerfile", "none/../evil"}},
+            {{"evil", evil}, {"Containerfile", benign}}},
+           {{{"Dockerfile", "x/../f"}}, {{"x/g", ""}, {"f", benign}}},
+           {{{"Dockerfile", "l"}, {"l", "f"}}, {{"f", benign}}},
+           {{{"Dockerfile", "l/f"}, {"l", "x"}}, {{"x/f", benign}}},
+           {{{"Dockerfile", "/etc/hostname"}}, {}},
+           {{{"Dockerfile", "missing"}}, {}},
+           {{{"Dockerfile", "Dockerfile"}}, {}},
+           {{{"Dockerfile", "[f]"}}, {{"[f]", benign}}},
+           {{{"Dockerfile", "a\\f"}}, {{"a\\f", benign}}},
+           {{{"Containerfile", "x/../f"}}, {{"x/g", ""}, {"f", benign}}},
+           {{{"dockerfile", "x/../f"}}, {{"x/g", ""}, {"f", benign}}}}) {
+    SCOPED_TRACE(links[0].first + " -> " + links[0].second);
+    for (const bool uploaded : {false, true}) {
+      EXPECT_THAT(check(links, files, "", uploaded, stranger),
+                  PathNotAllowed("spec.options.context_path"));
+      EXPECT_THAT(check(links, files, "", uploaded, {"root", true}), IsOk());
+    }
+    // What an upload lacks is told before.
+    EXPECT_THAT(
+        check(links, files, OneOption("file", "text: '" + links[0].first + "'"),
+              true, stranger),
+        testing::AnyOf(PathNotAllowed("spec.options.options[0].value"),
+                       Invalid("spec.options.options[0].value")));
+  }
+
+  for (const std::string target :
+       {"f", "./f", "x/f", "x//./f", "..f", "x/..f"}) {
+    for (const std::string& text : {benign, evil}) {
+      const Paths files = {
+          {"f", text}, {"x/f", text}, {"..f", text}, {"x/..f", text}};
+      for (const std::string name :
+           {"Dockerfile", "Containerfile", "dockerfile"}) {
+        SCOPED_TRACE(absl::StrCat(name, " -> ", target, ": ", text));
+        for (const bool uploaded : {false, true}) {
+          EXPECT_EQ(check({{name, target}}, files, "", uploaded, stranger).ok(),
+                    text == benign);
+        }
+        EXPECT_EQ(
+            check({{name, target}}, files,
+                  OneOption("file", "text: '" + name + "'"), true, stranger)
+                .ok(),
+            text == benign);
+      }
+    }
+  }
+
+  // Folders are resolved by buildctl as by the kernel.
+  const std::string in_link = OneOption("file", "text: 'l/Dockerfile'");
+  EXPECT_THAT(
+      check({{"l", "x"}}, {{"x/Dockerfile", benign}}, in_link, true, stranger),
+      IsOk());
+  EXPECT_THAT(
+      check({{"l", "x"}}, {{"x/Dockerfile", evil}}, in_link, true, stranger),
+      NotAllowed("spec.options.options[0].value"));
+  EXPECT_THAT(check({{"l", "x"}, {"x/Dockerfile", "../f"}}, {{"f", benign}},
+                    in_link, true, stranger),
+              PathNotAllowed("spec.options.options[0].value"));
+  // BuildKit has it in place of one that it cannot read.
+  EXPECT_THAT(check({}, {{"x/Dockerfile", benign}, {"x/dockerfile", evil}},
+                    OneOption("file", "text: 'x/Dockerfile'"), true, stranger),
+              NotAllowed("spec.options.options[0].value"));
+}
+
 // buildctl takes it off the ends of what nerdctl tells it.
 TEST_F(PolicyTest, RefusesUntrustedCallersPathsThatBuildctlReadsAsOthers) {
   PolicyOptions options = Reading({folder_.Path("open")});
