@@ -386,6 +386,7 @@ for _name, _value in [
     ("the Dockerfile's folder", "dockerfile={context}"),
 ]:  # fmt: skip
     add("S11", f"build_context: {_name}", {"build_context": [_value]})
+add("S5", "build_context in the place of a frontend", {"build_context": ["front={context}"]})
 add("S11", "build_context: an image elsewhere", {"build_context": ["x=docker-image://evil.test/x"]},
     setting="--allowed_registries")  # fmt: skip
 add("S11", "build_context: an image of Docker Hub", {"build_context": ["x=docker-image://alpine"]},

@@ -365,6 +365,7 @@ def operators(world, module_daemon):
             "--allowed_networks=default,none,host",
             f"--allowed_ssh=mine,{world.root}/agent.sock",
             "--allowed_registries=registry.test:5000",
+            "--allowed_frontends=docker/dockerfile*,front:*",
             "--allowed_tags=app:*,team/*,registry.test:5000/*",
             "--allowed_environment=MY_NAME",
             "--allowed_buildkit_hosts=unix:///run/allowed.sock",

@@ -348,6 +348,12 @@ class OptionRules {
       return NotAllowed(absl::StrCat(
           "\"", name, "\" would take the place of the build's own context"));
     }
+    if (rules_.IsFrontend(name)) {
+      return NotAllowed(absl::StrCat(
+          "\"", Shortened(name),
+          "\" would take the place of the frontend of that name, which "
+          "--allowed_frontends has; choose another name"));
+    }
     std::string source = value.substr(equals + 1);
     absl::string_view image = source;
     if (absl::ConsumePrefix(&image, "docker-image://")) {

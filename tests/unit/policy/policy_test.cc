@@ -905,6 +905,38 @@ TEST_F(PolicyTest, RefusesUntrustedCallersPathsThatBuildctlReadsAsOthers) {
               IsOk());
 }
 
+// BuildKit takes a context of that name for the frontend's image.
+TEST_F(PolicyTest, RefusesBuildContextsInThePlaceOfAFrontend) {
+  PolicyOptions options = Reading({folder_.Path("open")});
+  options.allowed_options = {"build-context"};
+  options.allowed_registries = {"docker.io"};
+  NerdctlInfo nerdctl = Nerdctl();
+  nerdctl.flags["build-context"] = true;
+  const auto admit = [&](const std::string& name, const std::string& source) {
+    const v1::BuildRequest request = Request(absl::StrCat(
+        "context_path: '", folder_.Path("open/ctx"), "'",
+        OneOption("build_context",
+                  absl::StrCat("text: '", name, "=", source, "'"))));
+    return MakePolicy(options)->Admit(request.spec(), {}, {"anonymous", false},
+                                      nerdctl, Staging());
+  };
+  for (const std::string source : {"../ctx", "docker-image://evil"}) {
+    SCOPED_TRACE(source);
+    options.allowed_frontends = {"docker/dockerfile*", "front:*", "mine:latest",
+                                 "other:1"};
+    EXPECT_THAT(admit("front", source),
+                NotAllowed("spec.options.options[0].value"));
+    EXPECT_THAT(admit("mine", source),
+                NotAllowed("spec.options.options[0].value"));
+    EXPECT_THAT(admit("front2", source), IsOk());
+    // Such a name has no tag and means the latest.
+    EXPECT_THAT(admit("other", source), IsOk());
+    // Any frontend is allowed then, and there is nothing to go round.
+    options.allowed_frontends = {"*"};
+    EXPECT_THAT(admit("front", source), IsOk());
+  }
+}
+
 TEST_F(PolicyTest, LetsUntrustedCallersUseHarmlessOptions) {
   NerdctlInfo nerdctl = Nerdctl();
   nerdctl.flags["pull"] = false;
