@@ -124,9 +124,13 @@ class SecretsTest : public BuildsTest {
 
   // What the build printed, and its end.
   std::pair<std::string, v1::Build> Run(const v1::BuildRequest& request) {
+    return Run(request, api());
+  }
+  static std::pair<std::string, v1::Build> Run(const v1::BuildRequest& request,
+                                               test_support::Api& caller) {
     std::string output;
     v1::Build build;
-    const auto call = api().Build(request);
+    const auto call = caller.Build(request);
     while (const auto event = call->Next()) {
       if (event->has_output()) {
         EXPECT_EQ(event->output().offset(),
@@ -489,6 +493,12 @@ TEST_F(SecretsTest, LoginsOfTheServiceAreForTrustedCallersUnlessShared) {
               Not(HasSubstr("DOCKER_CONFIG")));
   EXPECT_THAT(environment_of(anonymous(), "untrusted"),
               HasSubstr(absl::StrCat("DOCKER_CONFIG=", options_.state_dir)));
+  // In an empty folder docker/cli would find none, and ask the service's user's
+  // keyring.
+  const auto [config, build] =
+      Run(Request("config", "docker-config stdout\n"), anonymous());
+  EXPECT_EQ(config, R"({"auths":{"none.invalid":{}}})");
+  EXPECT_EQ(build.state(), v1::Build::STATE_SUCCEEDED);
   Stop();
   Start([](auto& options) { options.share_registry_logins = true; });
   EXPECT_THAT(environment_of(anonymous(), "shared"),

@@ -11,6 +11,10 @@ CONTEXT = "spec.options.context_path"
 TAG = "app:1"
 
 
+class Link(str):
+    """In place of a file's text: where a symbolic link leads."""
+
+
 @dataclass(frozen=True)
 class Attack:
     threat: str
@@ -236,6 +240,10 @@ for _name, _text in [
     ("# in upper case", "# SYNTAX = evil"),
     ("# behind another directive", "# escape=`\n# syntax=evil"),
     ("# behind one that is allowed", "# syntax=docker/dockerfile\n# syntax=evil"),
+    ("# behind a directive of a blank", "# escape= \n# syntax=evil"),
+    ("# behind a directive of a tab", "# check=\t\n# syntax=evil"),
+    ("# behind a directive of a carriage return", "# escape=\r\r\n# syntax=evil"),
+    ("# behind a directive that few know", "# a=b\n# syntax=evil"),
     ("//", "// syntax=evil"),
     ("JSON", '{"syntax": "evil"}'),
     ("JSON with an escape", '{"\\u0073yntax": "evil"}'),
@@ -262,7 +270,10 @@ add("S5", "Dockerfile by value of 2 MiB", {"spec.dockerfile": "#" * (2 << 20)}, 
 invalid("S5", "Dockerfile by value and by name", {"spec.dockerfile": "FROM scratch", "file": ["Dockerfile"]})
 invalid("S5", "ignore file by value alone", {"spec.dockerignore": "*"}, "spec.dockerignore")
 add("S5", "Dockerfile of 2 MiB", {}, "TOO_LARGE", CONTEXT, files={"Dockerfile": "#" * (2 << 20)})
-outside("S5", "Dockerfile that is a link out", {"context": "{root}/linked"}, CONTEXT)
+outside("S5", "Dockerfile that is a link out", {"context": "{root}/linked"}, CONTEXT, "")
+for _name, _target in [("..", "sub/../evil"), ("what is missing and ..", "none/../evil"), ("a link", "link-file")]:
+    outside("S5", f"Dockerfile that is a link by {_name}", {}, CONTEXT, "",
+            files={"Dockerfile": Link(_target), "evil": "# syntax=evil"})  # fmt: skip
 
 # --- S6: secrets -------------------------------------------------------------------------------------------------
 
@@ -357,6 +368,11 @@ for _name, _value in [
     ("the state folder", "{state}/records.db"), ("a dash", "-"),
 ]:  # fmt: skip
     outside("S10", f"file: {_name}", {"file": [_value]})
+for _name, _value in [
+    ("a blank", "sub/x "), ("a blank of Unicode", "sub/x\u3000"), ("a folder's name that ends in a blank", "sub /x"),
+]:  # fmt: skip
+    invalid("S10", f"file: {_name} behind", {"file": [_value]},
+            files={"sub/x": "# syntax=evil", "sub/x ": "", "sub/x\u3000": "", "sub /x": ""})  # fmt: skip
 outside("S10", "file: the first of two", {"file": ["/etc/passwd", "Dockerfile"]})
 outside("S10", "file: a folder", {"file": ["sub"]}, setting="", files={"sub/x": ""})
 
@@ -370,6 +386,7 @@ for _name, _value in [
     ("the Dockerfile's folder", "dockerfile={context}"),
 ]:  # fmt: skip
     add("S11", f"build_context: {_name}", {"build_context": [_value]})
+add("S5", "build_context in the place of a frontend", {"build_context": ["front={context}"]})
 add("S11", "build_context: an image elsewhere", {"build_context": ["x=docker-image://evil.test/x"]},
     setting="--allowed_registries")  # fmt: skip
 add("S11", "build_context: an image of Docker Hub", {"build_context": ["x=docker-image://alpine"]},
@@ -447,6 +464,9 @@ add("S21", "context_digest of what nobody sent", {DIGEST: NOBODYS, "context": ""
     code="FAILED_PRECONDITION")  # fmt: skip
 for _name, _path in [("..", ".."), ("outside", "{outside}"), ("a way out", "a/../../x"), ("the root of all", "/"), ("NUL", "a\0b")]:
     invalid("S17", f"context in an upload: {_name}", {DIGEST: NOBODYS, "context": _path}, CONTEXT)
+for _name, _path in [("a blank", "sub "), ("a blank of Unicode", "sub\u00a0"), ("a blank in the middle", "sub /x")]:
+    invalid("S5", f"context in an upload: {_name} behind", {DIGEST: NOBODYS, "context": _path}, CONTEXT)
+    invalid("S5", f"file in an upload: {_name} behind", {DIGEST: NOBODYS, "context": "", "file": [_path]})
 for _name, _path in [("..", "../x"), ("outside", "{outside}/canary"), ("a way out", "a/../../x")]:
     outside("S17", f"file in an upload: {_name}", {DIGEST: NOBODYS, "context": "", "file": [_path]})
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
-from attacks import ATTACKS
+from attacks import ATTACKS, Link
 from conftest import Daemon, eventually, is_traced, required
 from containerbuilder.v1 import container_builder_pb2 as pb
 from google.protobuf import json_format
@@ -323,7 +323,11 @@ class World:
         for name, text in files.items():
             if text is None:
                 (self.context / name).unlink()
+            elif isinstance(text, Link):
+                (self.context / name).unlink(missing_ok=True)
+                (self.context / name).symlink_to(text)
             else:
+                (self.context / name).parent.mkdir(exist_ok=True)
                 (self.context / name).write_text(text)
 
     def tidy(self):
@@ -361,6 +365,7 @@ def operators(world, module_daemon):
             "--allowed_networks=default,none,host",
             f"--allowed_ssh=mine,{world.root}/agent.sock",
             "--allowed_registries=registry.test:5000",
+            "--allowed_frontends=docker/dockerfile*,front:*",
             "--allowed_tags=app:*,team/*,registry.test:5000/*",
             "--allowed_environment=MY_NAME",
             "--allowed_buildkit_hosts=unix:///run/allowed.sock",

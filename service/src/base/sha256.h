@@ -26,6 +26,7 @@ class Digest {
   // The 64 digits alone, as files are named.
   static std::optional<Digest> FromHex(absl::string_view hex);
 
+  const Bytes& bytes() const { return bytes_; }
   std::string Hex() const;
   std::string ToString() const { return "sha256:" + Hex(); }
 

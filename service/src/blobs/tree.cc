@@ -290,7 +290,21 @@ class Unpacker {
     CONTAINERBUILDER_RETURN_IF_ERROR(
         CopyBytes(blob->get(), made.get(), file.blob().size_bytes(), hash));
     if (!(hash.Finish() == digest)) return Vanished(digest);
-    return Resemble(made.get(), file);
+    if (file.has_modify_time()) return Resemble(made.get(), file);
+    v1::Directory::File dated = file;
+    dated.mutable_modify_time()->set_nanos(NanosOf(digest));
+    return Resemble(made.get(), dated);
+  }
+
+  // For a file without a time, in place of 0. BuildKit keeps what an earlier
+  // build sent, be it another caller's, where path, size, mode and time are the
+  // same, and other contents would be those of 1970, too. Less than half a
+  // second: that is 1970 also to who rounds.
+  static std::int32_t NanosOf(const Digest& digest) {
+    constexpr std::uint32_t kHalfSecond = 500'000'000;
+    std::uint32_t number = 0;
+    for (int i = 0; i < 4; ++i) number = number << 8 | digest.bytes()[i];
+    return static_cast<std::int32_t>(number % kHalfSecond);
   }
 
   // No more than `size`: a blob that is longer is not itself.

@@ -1,6 +1,11 @@
 #include "build/build.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <limits>
 #include <utility>
 
@@ -12,6 +17,7 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "base/timestamps.h"
+#include "base/unique_fd.h"
 #include "base/utf8.h"
 #include "build/artifacts.h"
 #include "build/command_line.h"
@@ -25,6 +31,29 @@ namespace {
 
 // The end of what nerdctl says when it has no image to load.
 constexpr absl::string_view kNoImage = "no image was built";
+
+// Makes `folder` a configuration of Docker's without logins. There is an entry
+// in it, of a host that is none (RFC 6761): where there is no entry, Docker's
+// libraries ask the helpers on PATH, which have the service's user's.
+absl::Status WriteNoLogins(const std::string& folder) {
+  constexpr absl::string_view kConfig = R"({"auths":{"none.invalid":{}}})";
+  const std::string path = absl::StrCat(folder, "/config.json");
+  if (mkdir(folder.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
+    return FileError(errno, folder);
+  }
+  const UniqueFd file(
+      open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+           S_IRUSR | S_IWUSR));
+  if (!file.valid()) return FileError(errno, path);
+  absl::string_view left = kConfig;
+  while (!left.empty()) {
+    const ssize_t put = write(file.get(), left.data(), left.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return FileError(errno, path);
+    left.remove_prefix(static_cast<std::size_t>(put));
+  }
+  return absl::OkStatus();
+}
 
 std::string Joined(const v1::PairList& pairs) {
   return absl::StrJoin(pairs.pairs(), ",",
@@ -205,6 +234,16 @@ void Build::TellPosition(int position) {
   Append(std::move(event));
 }
 
+bool Build::DoesWithoutLogins() const {
+  absl::MutexLock lock(&mutex_);
+  return !record_.trusted_caller() && !surroundings_.share_registry_logins &&
+         spec_.spec().registry_auths_size() == 0;
+}
+
+std::string Build::NoLoginsFolder() const {
+  return absl::StrCat(folder_, "/tmp/docker");
+}
+
 Command Build::MakeCommand(std::vector<std::string> environment) const {
   Command command;
   command.program = spec_.nerdctl().path;
@@ -216,16 +255,9 @@ Command Build::MakeCommand(std::vector<std::string> environment) const {
   command.environment.insert(command.environment.end(),
                              spec_.environment().begin(),
                              spec_.environment().end());
-  bool trusted = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    trusted = record_.trusted_caller();
-  }
-  if (!trusted && !surroundings_.share_registry_logins &&
-      spec_.spec().registry_auths_size() == 0) {
-    // There is nothing there.
+  if (DoesWithoutLogins()) {
     command.environment.push_back(
-        absl::StrCat("DOCKER_CONFIG=", folder_, "/tmp/docker"));
+        absl::StrCat("DOCKER_CONFIG=", NoLoginsFolder()));
   }
   // buildctl would fetch tokens for buildkitd, from whatever URL the registry
   // of a FROM says. So buildkitd does, whose network is for that.
@@ -246,11 +278,15 @@ void Build::Start(ProcessRunner& runner, std::vector<std::string> environment) {
     phase_ = Phase::kStarting;
     queue_ttl_.reset();
   }
-  if (const absl::Status prepared = PrepareSecrets(); !prepared.ok()) {
+  absl::Status prepared = PrepareSecrets();
+  if (prepared.ok() && DoesWithoutLogins()) {
+    prepared = WriteNoLogins(NoLoginsFolder());
+  }
+  if (!prepared.ok()) {
     Finish(v1::Build::STATE_FAILED,
            Failure(absl::IsResourceExhausted(prepared) ? "NO_SPACE"
                                                        : "SPAWN_FAILED",
-                   absl::StrCat("the build's secrets cannot be written: ",
+                   absl::StrCat("the build's credentials cannot be written: ",
                                 prepared.message()),
                    true));
     return;

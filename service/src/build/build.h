@@ -165,6 +165,10 @@ class Build final : public ProcessListener,
   // Writes the record down as it is now.
   void Keep();
 
+  // Whether the service's logins are not for it, and it has none of its own.
+  bool DoesWithoutLogins() const;
+  // What it gets in their place; gone when it ends.
+  std::string NoLoginsFolder() const;
   // Writes its files, and makes what hides their contents.
   absl::Status PrepareSecrets();
   // Writes down what a stream printed, without its secrets.

@@ -12,6 +12,18 @@
 namespace containerbuilder::service {
 namespace {
 
+// White space by Go's unicode.IsSpace, in UTF-8.
+constexpr absl::string_view kUnicodeBlanks[] = {
+    "\t",           "\n",           "\v",
+    "\f",           "\r",           " ",
+    "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80",
+    "\xe2\x80\x80", "\xe2\x80\x81", "\xe2\x80\x82",
+    "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85",
+    "\xe2\x80\x86", "\xe2\x80\x87", "\xe2\x80\x88",
+    "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8",
+    "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f",
+    "\xe3\x80\x80"};
+
 bool MatchesPattern(absl::string_view text, absl::string_view pattern) {
   const std::vector<absl::string_view> parts = absl::StrSplit(pattern, '*');
   if (parts.size() == 1) return text == pattern;
@@ -39,6 +51,19 @@ bool MatchesAny(absl::string_view text,
 
 bool HasControl(absl::string_view text) {
   return absl::c_any_of(text, absl::ascii_iscntrl);
+}
+
+void SkipUnicodeBlanks(absl::string_view& text) {
+  while (absl::c_any_of(kUnicodeBlanks, [&](absl::string_view blank) {
+    return absl::ConsumePrefix(&text, blank);
+  })) {
+  }
+}
+
+bool HasOuterBlanks(absl::string_view text) {
+  return absl::c_any_of(kUnicodeBlanks, [&](absl::string_view blank) {
+    return absl::StartsWith(text, blank) || absl::EndsWith(text, blank);
+  });
 }
 
 bool IsName(absl::string_view text, absl::string_view besides) {

@@ -18,6 +18,12 @@ bool MatchesAny(absl::string_view text,
 
 bool HasControl(absl::string_view text);
 
+// Takes white space off its beginning, as Go's unicode.IsSpace knows it.
+void SkipUnicodeBlanks(absl::string_view& text);
+
+// Whether such stands at its beginning or end.
+bool HasOuterBlanks(absl::string_view text);
+
 // Made of letters, digits and what is in `besides`, and not empty.
 bool IsName(absl::string_view text, absl::string_view besides);
 

@@ -12,10 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "build/command_line.h"
+#include "build/grammar.h"
 #include "containerbuilder/nerdctl_build_flags.h"
 
 namespace containerbuilder::service {
@@ -107,6 +109,19 @@ absl::Status CheckArgument(absl::string_view argument,
         field, absl::StrCat("the system takes arguments of at most ",
                             limits::kMaxArgumentBytes, " bytes; this one has ",
                             argument.size()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckBlanks(absl::string_view path, absl::string_view field) {
+  // nerdctl makes arguments of parts of a path, too.
+  for (const absl::string_view name : absl::StrSplit(path, '/')) {
+    if (!HasOuterBlanks(name)) continue;
+    return errors::OptionInvalid(
+        field,
+        absl::StrCat("the name \"", Shortened(name),
+                     "\" begins or ends in white space, without which buildctl "
+                     "would read another; rename it"));
   }
   return absl::OkStatus();
 }

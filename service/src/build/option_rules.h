@@ -28,6 +28,10 @@ absl::Status CheckName(absl::string_view name, absl::string_view options_field,
 // What no program can be given.
 absl::Status CheckArgument(absl::string_view argument, absl::string_view field);
 
+// Whether buildctl, which takes white space off the ends of its arguments,
+// would read another path than the one that is looked at.
+absl::Status CheckBlanks(absl::string_view path, absl::string_view field);
+
 // The rule that a flag breaks as it is written.
 absl::Status CheckFlag(const WrittenFlag& flag, bool takes_value);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/errors.h"
 #include "base/limits.h"
@@ -172,9 +174,37 @@ void CheckPolicy(const v1::BuildPolicy& policy, const Caller& caller,
   }
 }
 
-// The text of the file `path` in `folder`, reached by no link out of its own
-// folder; nothing where there is none.
-absl::StatusOr<std::optional<std::string>> ReadBeneath(
+// Whether a link says by names alone where it leads. buildctl drops `..` by
+// text, looks for links one after the other, and has patterns in them.
+bool IsPlainLink(absl::string_view target) {
+  return !absl::StartsWith(target, "/") &&
+         target.find_first_of("*?[\\") == absl::string_view::npos &&
+         !absl::c_linear_search(absl::StrSplit(target, '/'), "..");
+}
+
+// Opens the Dockerfile `name` of the folder that nerdctl gives to BuildKit.
+// NOT_FOUND; FAILED_PRECONDITION where it is a link that BuildKit might follow
+// to another file than the kernel does.
+absl::StatusOr<UniqueFd> OpenDockerfile(int folder, const std::string& name) {
+  constexpr int kFlags = O_RDONLY | O_NONBLOCK;
+  absl::StatusOr<UniqueFd> file = OpenWithoutLinks(folder, name, kFlags);
+  if (file.ok() || absl::IsNotFound(file.status())) return file;
+  std::string target(PATH_MAX, '\0');
+  const ssize_t size =
+      readlinkat(folder, name.c_str(), target.data(), target.size());
+  if (size < 0) return file.status();  // it is no link
+  target.resize(static_cast<std::size_t>(size));
+  if (IsPlainLink(target)) {
+    file = OpenWithoutLinks(folder, target, kFlags);
+    if (file.ok()) return file;
+  }
+  return absl::FailedPreconditionError(name);
+}
+
+// The text of the Dockerfile `path` in `folder`; nothing where there is none.
+// Links to its own folder are followed as buildctl does, which is the kernel's
+// way.
+absl::StatusOr<std::optional<std::string>> ReadDockerfile(
     const std::string& folder, const std::string& path) {
   const UniqueFd root(
       open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -186,8 +216,7 @@ absl::StatusOr<std::optional<std::string>> ReadBeneath(
       const UniqueFd around,
       OpenBeneath(root.get(), is_deep ? path.substr(0, slash) : ".",
                   O_RDONLY | O_DIRECTORY));
-  const absl::StatusOr<UniqueFd> file =
-      OpenBeneath(around.get(), name, O_RDONLY | O_NONBLOCK);
+  const absl::StatusOr<UniqueFd> file = OpenDockerfile(around.get(), name);
   if (absl::IsNotFound(file.status())) return std::nullopt;
   CONTAINERBUILDER_RETURN_IF_ERROR(file.status());
   struct stat info;
@@ -239,8 +268,12 @@ absl::Status CheckNoLinks(const std::string& folder, absl::string_view field) {
 
 // Where in an uploaded context the build's own context is.
 absl::StatusOr<std::string> ContextInUpload(const std::string& path,
-                                            absl::string_view field) {
+                                            absl::string_view field,
+                                            const Caller& caller) {
   CONTAINERBUILDER_RETURN_IF_ERROR(CheckArgument(path, field));
+  if (!caller.trusted) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(CheckBlanks(path, field));
+  }
   std::optional<std::string> inside;
   if (!absl::StartsWith(path, "/")) inside = PathBeneath(path);
   if (inside) return *std::move(inside);
@@ -363,14 +396,17 @@ absl::Status Policy::CheckStaged(const AdmittedSpec& spec,
     const std::string context = absl::StrCat(folder, "/", kStagedContext);
     CONTAINERBUILDER_RETURN_IF_ERROR(
         CheckDockerfileAt(context, part.path, part.field));
-    // nerdctl compares the two, and reads both of them whole for that.
     absl::string_view beside = part.path;
     if (!absl::ConsumeSuffix(&beside, "Dockerfile") ||
         (!beside.empty() && !absl::EndsWith(beside, "/"))) {
       continue;
     }
-    CONTAINERBUILDER_RETURN_IF_ERROR(CheckDockerfileAt(
-        context, absl::StrCat(beside, "Containerfile"), part.field));
+    // nerdctl compares it with the first one, and reads both whole for that.
+    // BuildKit takes the second one where it cannot read the first.
+    for (const char* name : {"Containerfile", "dockerfile"}) {
+      CONTAINERBUILDER_RETURN_IF_ERROR(
+          CheckDockerfileAt(context, absl::StrCat(beside, name), part.field));
+    }
   }
   if (spec.dockerfile_folder_.empty()) return absl::OkStatus();
   // Those that nerdctl and BuildKit look for where none is named.
@@ -387,14 +423,24 @@ absl::Status Policy::CheckDockerfileAt(const std::string& folder,
                                        const std::string& name,
                                        absl::string_view field) const {
   const absl::StatusOr<std::optional<std::string>> text =
-      ReadBeneath(folder, name);
+      ReadDockerfile(folder, name);
   if (absl::IsOutOfRange(text.status())) {
     return errors::TooLarge(field,
                             absl::StrCat("a Dockerfile has at most ",
                                          limits::kMaxDockerfileBytes, " bytes"),
                             "");
   }
-  // Such as a link that leads out of the context.
+  if (absl::IsFailedPrecondition(text.status())) {
+    return errors::PathNotAllowed(
+        field,
+        absl::StrCat("the Dockerfile \"", Shortened(name),
+                     "\" is a link with \"..\" or patterns in it, an absolute "
+                     "one, or one to further links or to nothing, which "
+                     "BuildKit may follow to another file than the one that is "
+                     "checked; name the file itself"),
+        "");
+  }
+  // Such as one in a folder that a link out of the context leads to.
   if (!text.ok()) return errors::PathRefused(field, "its Dockerfile");
   if (!text->has_value()) return absl::OkStatus();
   return untrusted_.CheckDockerfile(**text, field);
@@ -549,7 +595,7 @@ Policy::Reading Policy::Read(const v1::BuildOptions& options,
                                       .digest = std::string(context_digest),
                                       .caller = caller.name});
     absl::StatusOr<std::string> inside =
-        ContextInUpload(options.context_path(), context_field);
+        ContextInUpload(options.context_path(), context_field, caller);
     if (!inside.ok()) {
       violations.Add(inside.status());
       return reading;

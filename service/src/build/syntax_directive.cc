@@ -7,31 +7,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
+#include "build/grammar.h"
 
 namespace containerbuilder::service {
 namespace {
 
 // What Go's regular expressions call \s.
 constexpr absl::string_view kBlanks = "\t\n\f\r ";
-
-// White space by Go's unicode.IsSpace, in UTF-8.
-constexpr absl::string_view kUnicodeBlanks[] = {
-    "\t",           "\n",           "\v",
-    "\f",           "\r",           " ",
-    "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80",
-    "\xe2\x80\x80", "\xe2\x80\x81", "\xe2\x80\x82",
-    "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85",
-    "\xe2\x80\x86", "\xe2\x80\x87", "\xe2\x80\x88",
-    "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8",
-    "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f",
-    "\xe3\x80\x80"};
-
-void SkipUnicodeBlanks(absl::string_view& text) {
-  while (absl::c_any_of(kUnicodeBlanks, [&](absl::string_view blank) {
-    return absl::ConsumePrefix(&text, blank);
-  })) {
-  }
-}
 
 void SkipBlanks(absl::string_view& text) {
   text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
@@ -61,24 +43,25 @@ Directive ReadDirective(absl::string_view line) {
   directive.name = absl::AsciiStrToLower(line.substr(0, end));
   line.remove_prefix(end);
   SkipBlanks(line);
-  if (!absl::ConsumePrefix(&line, "=")) return {};
+  if (!absl::ConsumePrefix(&line, "=") || line.empty()) return {};
   SkipBlanks(line);
-  const std::size_t last = line.find_last_not_of(kBlanks);
-  if (last == absl::string_view::npos) return {};
-  directive.value = line.substr(0, last + 1);
+  // With nothing but blanks, the last of them is the value to BuildKit.
+  directive.value = line.substr(0, line.find_last_not_of(kBlanks) + 1);
   return directive;
 }
 
-// Directives stand at the very beginning, one a line.
+// Directives stand at the very beginning, one a line. What newer releases do
+// not know by its name ends them there, and not for those up to 0.10: a
+// `# syntax=` behind `# a=b` counts, though it is a comment to most. That
+// refuses no Dockerfile whose comment names a frontend that is allowed.
 void FindBehind(absl::string_view mark, absl::string_view text,
                 std::vector<std::string>& frontends) {
-  constexpr absl::string_view kNames[] = {"syntax", "escape", "check"};
   while (!text.empty()) {
     absl::string_view line = TakeLine(text);
     if (!absl::ConsumePrefix(&line, mark)) return;
     SkipUnicodeBlanks(line);
     const Directive directive = ReadDirective(line);
-    if (!absl::c_linear_search(kNames, directive.name)) return;
+    if (directive.name.empty()) return;
     if (directive.name != "syntax") continue;
     const absl::string_view value = directive.value;
     frontends.emplace_back(value.substr(0, value.find(' ')));

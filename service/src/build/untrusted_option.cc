@@ -25,6 +25,7 @@
 #include "build/csv.h"
 #include "build/grammar.h"
 #include "build/image_reference.h"
+#include "build/option_rules.h"
 #include "build/roots.h"
 #include "containerbuilder/service/policy_options.h"
 
@@ -347,6 +348,12 @@ class OptionRules {
       return NotAllowed(absl::StrCat(
           "\"", name, "\" would take the place of the build's own context"));
     }
+    if (rules_.IsFrontend(name)) {
+      return NotAllowed(absl::StrCat(
+          "\"", Shortened(name),
+          "\" would take the place of the frontend of that name, which "
+          "--allowed_frontends has; choose another name"));
+    }
     std::string source = value.substr(equals + 1);
     absl::string_view image = source;
     if (absl::ConsumePrefix(&image, "docker-image://")) {
@@ -524,6 +531,7 @@ class OptionRules {
   absl::Status Read(StagedInput::Kind kind, const std::string& path,
                     absl::string_view name, std::int64_t max_bytes,
                     std::string& value) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(CheckBlanks(value, field_));
     if (std::optional<std::string> inside = InContext(path)) {
       value = absl::StrCat(request_.context, "/", *inside);
       plan_.context_parts.push_back(
@@ -631,14 +639,22 @@ absl::Status ApplyOptionRules(const UntrustedRules& rules,
                               WrittenFlag& flag, StagingPlan& plan) {
   const OptionRules::Rule rule = OptionRules::Rules().at(flag.name);
   OptionRules option(rules, request, flag, plan);
-  // Which buildctl takes whole.
+  // Which buildctl takes as they are, but for white space at their ends.
   const bool is_free_text = flag.name == "build-arg" || flag.name == "label";
   for (std::string& value : flag.values) {
     if (!is_free_text && HasControl(value)) {
       return errors::OptionInvalid(
           flag.field, "control characters have no place here; leave them out");
     }
+    const bool has_outer_blanks = HasOuterBlanks(value);
     CONTAINERBUILDER_RETURN_IF_ERROR((option.*rule)(value));
+    // Which buildctl takes off: what it reads is not what the rule looked at.
+    if (!is_free_text && has_outer_blanks) {
+      return errors::OptionInvalid(
+          flag.field,
+          "white space has no place at a value's beginning or end; leave it "
+          "out");
+    }
   }
   return absl::OkStatus();
 }

@@ -87,7 +87,7 @@ absl::Status UntrustedRules::CheckFrontend(absl::string_view frontend,
   const std::string name =
       reference ? reference->Short() : std::string(frontend);
   if ((reference && MatchesAny(name, options_.allowed_frontends)) ||
-      absl::c_linear_search(options_.allowed_frontends, "*")) {
+      AllowsAnyFrontend()) {
     return absl::OkStatus();
   }
   return errors::OptionNotAllowed(
@@ -101,16 +101,23 @@ absl::Status UntrustedRules::CheckFrontend(absl::string_view frontend,
       "--allowed_frontends");
 }
 
+bool UntrustedRules::IsFrontend(absl::string_view name) const {
+  const auto reference = ReadImageReference(name);
+  return !AllowsAnyFrontend() && reference &&
+         MatchesAny(reference->Short(), options_.allowed_frontends);
+}
+
+bool UntrustedRules::AllowsAnyFrontend() const {
+  return absl::c_linear_search(options_.allowed_frontends, "*");
+}
+
 absl::Status UntrustedRules::CheckDockerfile(absl::string_view text,
                                              absl::string_view field) const {
   const SyntaxDirectives directives = FindSyntaxDirectives(text);
   for (const std::string& frontend : directives.frontends) {
     CONTAINERBUILDER_RETURN_IF_ERROR(CheckFrontend(frontend, field));
   }
-  if (!directives.is_json ||
-      absl::c_linear_search(options_.allowed_frontends, "*")) {
-    return absl::OkStatus();
-  }
+  if (!directives.is_json || AllowsAnyFrontend()) return absl::OkStatus();
   return errors::OptionNotAllowed(
       field,
       "a Dockerfile in JSON names a frontend of its own, which untrusted "

@@ -62,11 +62,17 @@ class UntrustedRules {
   absl::Status CheckFrontend(absl::string_view frontend,
                              absl::string_view field) const;
 
+  // Whether a build context of this name would be used in the place of a
+  // frontend that CheckFrontend lets through for its name.
+  bool IsFrontend(absl::string_view name) const;
+
   // Whether a Dockerfile may ask for the frontends that it does.
   absl::Status CheckDockerfile(absl::string_view text,
                                absl::string_view field) const;
 
  private:
+  bool AllowsAnyFrontend() const;
+
   const PolicyOptions options_;
   const absl::flat_hash_set<std::string> allowed_options_;
   const Roots readable_;

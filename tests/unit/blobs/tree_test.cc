@@ -166,6 +166,29 @@ TEST_F(TreeTest, MakesWhatItSays) {
   chmod((Target() + "/deep").c_str(), 0755);
 }
 
+// BuildKit would take one for the other, whoever sent it.
+TEST_F(TreeTest, DatesContentsApartThatHaveNoTime) {
+  const auto time_of = [this](const std::string& content, bool has_time) {
+    v1::Directory root;
+    tree_.AddFile(root, "f", content);
+    if (has_time) root.mutable_files(0)->mutable_modify_time();
+    EXPECT_THAT(Unpack(root), IsOk());
+    struct stat info = {};
+    EXPECT_EQ(lstat((Target() + "/f").c_str(), &info), 0);
+    EXPECT_EQ(info.st_mtim.tv_sec, 0);
+    return info.st_mtim.tv_nsec;
+  };
+  const auto evil = time_of("RUN evil", false);
+  const auto good = time_of("RUN good", false);
+  EXPECT_NE(evil, good);
+  EXPECT_EQ(time_of("RUN evil", false), evil);
+  // Rounded it is 1970, too.
+  EXPECT_LT(evil, 500'000'000);
+  EXPECT_LT(good, 500'000'000);
+  // As it was sent, where it was.
+  EXPECT_EQ(time_of("RUN evil", true), 0);
+}
+
 // S16, S17, S18, S20: each entry that breaks a rule, by what it is.
 TEST_F(TreeTest, RefusesHostileEntriesAndTouchesNothing) {
   struct Attack {

@@ -735,6 +735,208 @@ TEST_F(PolicyTest, ChecksTheContainerfileBesideANamedDockerfile) {
   EXPECT_THAT(check("sub/Dockerfile", stranger), PathNotAllowed(field));
 }
 
+// What BuildKit makes of a link, by text and one link after the other, is not
+// what the kernel does.
+TEST_F(PolicyTest, FollowsDockerfileLinksOnlyWhereBuildKitDoesTheSame) {
+  const auto policy = MakePolicy();
+  const std::string staging = folder_.Path("staging");
+  const Caller stranger = {"anonymous", false};
+  const std::string evil = "# syntax=evil/frontend";
+  using Paths = std::vector<std::pair<std::string, std::string>>;
+  const auto check = [&](const Paths& links, const Paths& files,
+                         const std::string& option, bool uploaded,
+                         const Caller& caller) {
+    std::filesystem::remove_all(staging);
+    const std::string context = "staging/context/";
+    for (const auto& [name, text] : files) {
+      folder_.WriteFile(context + name, text);
+    }
+    for (const auto& [name, target] : links) {
+      std::filesystem::create_directories(
+          std::filesystem::path(folder_.Path(context + name)).parent_path());
+      Link(target, context + name);
+    }
+    v1::BuildRequest request = Request(option);
+    if (uploaded) {
+      request.mutable_spec()->set_context_digest("sha256:" +
+                                                 std::string(64, '0'));
+    } else {
+      request.mutable_spec()->mutable_options()->set_context_path(
+          folder_.Path("open/ctx"));
+    }
+    const auto spec =
+        policy->Admit(request.spec(), {}, caller, Nerdctl(), {staging});
+    return spec.ok() ? policy->CheckStaged(*spec, staging, caller)
+                     : spec.status();
+  };
+
+  struct Layout {
+    Paths links;
+    Paths files;
+  };
+  const std::string benign = "FROM scratch";
+  for (const auto& [links, files] : std::vector<Layout>{
+           // Either way round.
+           {{{"Dockerfile", "s/f"},
+             {"s", "t/u"},
+             {"t/u", "../w/z"},
+             {"w/z/f", "../g"}},
+            {{"w/g", benign}, {"t/g", evil}}},
+           {{{"a", "x/y"}, {"Dockerfile", "a/../evil"}},
+            {{"x/evil", benign}, {"x/y/f", ""}, {"evil", evil}}},
+           {{{"Dockerfile", "none/../evil"}}, {{"evil", evil}}},
+           {{{"Dockerfile", "none/../evil"}},
+            {{"evil", evil}, {"Containerfile", benign}}},
+           {{{"Dockerfile", "x/../f"}}, {{"x/g", ""}, {"f", benign}}},
+           {{{"Dockerfile", "l"}, {"l", "f"}}, {{"f", benign}}},
+           {{{"Dockerfile", "l/f"}, {"l", "x"}}, {{"x/f", benign}}},
+           {{{"Dockerfile", "/etc/hostname"}}, {}},
+           {{{"Dockerfile", "missing"}}, {}},
+           {{{"Dockerfile", "Dockerfile"}}, {}},
+           {{{"Dockerfile", "[f]"}}, {{"[f]", benign}}},
+           {{{"Dockerfile", "a\\f"}}, {{"a\\f", benign}}},
+           {{{"Containerfile", "x/../f"}}, {{"x/g", ""}, {"f", benign}}},
+           {{{"dockerfile", "x/../f"}}, {{"x/g", ""}, {"f", benign}}}}) {
+    SCOPED_TRACE(links[0].first + " -> " + links[0].second);
+    for (const bool uploaded : {false, true}) {
+      EXPECT_THAT(check(links, files, "", uploaded, stranger),
+                  PathNotAllowed("spec.options.context_path"));
+      EXPECT_THAT(check(links, files, "", uploaded, {"root", true}), IsOk());
+    }
+    // What an upload lacks is told before.
+    EXPECT_THAT(
+        check(links, files, OneOption("file", "text: '" + links[0].first + "'"),
+              true, stranger),
+        testing::AnyOf(PathNotAllowed("spec.options.options[0].value"),
+                       Invalid("spec.options.options[0].value")));
+  }
+
+  for (const std::string target :
+       {"f", "./f", "x/f", "x//./f", "..f", "x/..f"}) {
+    for (const std::string& text : {benign, evil}) {
+      const Paths files = {
+          {"f", text}, {"x/f", text}, {"..f", text}, {"x/..f", text}};
+      for (const std::string name :
+           {"Dockerfile", "Containerfile", "dockerfile"}) {
+        SCOPED_TRACE(absl::StrCat(name, " -> ", target, ": ", text));
+        for (const bool uploaded : {false, true}) {
+          EXPECT_EQ(check({{name, target}}, files, "", uploaded, stranger).ok(),
+                    text == benign);
+        }
+        EXPECT_EQ(
+            check({{name, target}}, files,
+                  OneOption("file", "text: '" + name + "'"), true, stranger)
+                .ok(),
+            text == benign);
+      }
+    }
+  }
+
+  // Folders are resolved by buildctl as by the kernel.
+  const std::string in_link = OneOption("file", "text: 'l/Dockerfile'");
+  EXPECT_THAT(
+      check({{"l", "x"}}, {{"x/Dockerfile", benign}}, in_link, true, stranger),
+      IsOk());
+  EXPECT_THAT(
+      check({{"l", "x"}}, {{"x/Dockerfile", evil}}, in_link, true, stranger),
+      NotAllowed("spec.options.options[0].value"));
+  EXPECT_THAT(check({{"l", "x"}, {"x/Dockerfile", "../f"}}, {{"f", benign}},
+                    in_link, true, stranger),
+              PathNotAllowed("spec.options.options[0].value"));
+  // BuildKit has it in place of one that it cannot read.
+  EXPECT_THAT(check({}, {{"x/Dockerfile", benign}, {"x/dockerfile", evil}},
+                    OneOption("file", "text: 'x/Dockerfile'"), true, stranger),
+              NotAllowed("spec.options.options[0].value"));
+}
+
+// buildctl takes it off the ends of what nerdctl tells it.
+TEST_F(PolicyTest, RefusesUntrustedCallersPathsThatBuildctlReadsAsOthers) {
+  PolicyOptions options = Reading({folder_.Path("open")});
+  options.allowed_options = {"build-context", "cache-from", "file",
+                             "secret",        "build-arg",  "label"};
+  const auto policy = MakePolicy(options);
+  const auto admit = [&](const std::string& text, const Caller& caller) {
+    v1::BuildRequest request = Request(text);
+    request.mutable_spec()->set_context_digest("sha256:" +
+                                               std::string(64, '0'));
+    return policy->Admit(request.spec(), {}, caller, Nerdctl(), Staging());
+  };
+  const Caller stranger = {"anonymous", false};
+  const std::string option = "spec.options.options[0].value";
+  for (const std::string blank :
+       {" ", "\xc2\xa0", "\xc2\x85", "\xe3\x80\x80"}) {
+    for (const std::string& path :
+         {"x" + blank, blank + "x", "sub" + blank + "/x", "sub/x" + blank,
+          "sub/" + blank + "x", "sub" + blank + "/"}) {
+      SCOPED_TRACE(path);
+      const auto in_upload = absl::StrCat("context_path: '", path, "'");
+      EXPECT_THAT(admit(in_upload, stranger),
+                  Invalid("spec.options.context_path"));
+      EXPECT_THAT(admit(in_upload, {"root", true}), IsOk());
+      const std::string text = absl::StrCat("text: '", path, "'");
+      EXPECT_THAT(admit(OneOption("file", text), stranger), Invalid(option));
+      EXPECT_THAT(admit(OneOption("file", absl::StrCat("values { values: '",
+                                                       path, "' }")),
+                        stranger),
+                  Invalid(option));
+      EXPECT_THAT(admit(OneOption("build_context",
+                                  absl::StrCat("text: 'x=", path, "'")),
+                        stranger),
+                  Invalid(option));
+      EXPECT_THAT(admit(absl::StrCat("secret { text: 'id=a,src=", path, "' }"),
+                        stranger),
+                  Invalid("spec.options.secret"));
+      EXPECT_THAT(admit(absl::StrCat(
+                            "cache_from { text: 'type=local,src=", path, "' }"),
+                        stranger),
+                  Invalid("spec.options.cache_from"));
+    }
+    // It only is missing in what is read as text.
+    EXPECT_THAT(admit(absl::StrCat("build_arg { text: 'A=b", blank,
+                                   "' } label { text: 'A=b", blank, "' }"),
+                      stranger),
+                IsOk());
+  }
+  // Inside of a name it stays.
+  EXPECT_THAT(admit("context_path: 'a b/c\xc2\xa0"
+                    "d'" +
+                        OneOption("file", "text: 'a b/c d'"),
+                    stranger),
+              IsOk());
+}
+
+// BuildKit takes a context of that name for the frontend's image.
+TEST_F(PolicyTest, RefusesBuildContextsInThePlaceOfAFrontend) {
+  PolicyOptions options = Reading({folder_.Path("open")});
+  options.allowed_options = {"build-context"};
+  options.allowed_registries = {"docker.io"};
+  NerdctlInfo nerdctl = Nerdctl();
+  nerdctl.flags["build-context"] = true;
+  const auto admit = [&](const std::string& name, const std::string& source) {
+    const v1::BuildRequest request = Request(absl::StrCat(
+        "context_path: '", folder_.Path("open/ctx"), "'",
+        OneOption("build_context",
+                  absl::StrCat("text: '", name, "=", source, "'"))));
+    return MakePolicy(options)->Admit(request.spec(), {}, {"anonymous", false},
+                                      nerdctl, Staging());
+  };
+  for (const std::string source : {"../ctx", "docker-image://evil"}) {
+    SCOPED_TRACE(source);
+    options.allowed_frontends = {"docker/dockerfile*", "front:*", "mine:latest",
+                                 "other:1"};
+    EXPECT_THAT(admit("front", source),
+                NotAllowed("spec.options.options[0].value"));
+    EXPECT_THAT(admit("mine", source),
+                NotAllowed("spec.options.options[0].value"));
+    EXPECT_THAT(admit("front2", source), IsOk());
+    // Such a name has no tag and means the latest.
+    EXPECT_THAT(admit("other", source), IsOk());
+    // Any frontend is allowed then, and there is nothing to go round.
+    options.allowed_frontends = {"*"};
+    EXPECT_THAT(admit("front", source), IsOk());
+  }
+}
+
 TEST_F(PolicyTest, LetsUntrustedCallersUseHarmlessOptions) {
   NerdctlInfo nerdctl = Nerdctl();
   nerdctl.flags["pull"] = false;

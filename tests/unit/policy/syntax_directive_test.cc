@@ -24,6 +24,13 @@ TEST(SyntaxDirectiveTest, FindsEveryForm) {
            "\xef\xbb\xbf#!/x\n# syntax=evil", "#\xc2\xa0syntax=evil",
            "#\xe2\x80\x83syntax=evil",
            "# syntax=docker/dockerfile\n# syntax=evil",
+           "# escape= \n# syntax=evil", "# escape=\t\n# syntax=evil",
+           "# escape=\f\n# syntax=evil", "# escape=  \n# syntax=evil",
+           "# escape = \n# syntax=evil", "# escape=\r\r\n# syntax=evil",
+           "# escape=\xc2\xa0\n# syntax=evil", "# check= \r\n# syntax=evil",
+           "# syntax= \n# syntax=evil", "// escape= \n// syntax=evil",
+           // As releases up to 0.10 read it.
+           "# unknown=1\n# syntax=evil", "# a=b\n# c= \n# syntax=evil",
            "#!" + std::string(1 << 20, 'x') + "\n# syntax=evil"}) {
     EXPECT_THAT(FindSyntaxDirectives(text).frontends, Contains("evil"))
         << text.substr(0, 100);
@@ -35,9 +42,10 @@ TEST(SyntaxDirectiveTest, FindsNoneElsewhere) {
   for (const std::string& text : std::vector<std::string>{
            "", "#", "# ", "FROM a", "\n# syntax=evil", " # syntax=evil",
            "FROM a\n# syntax=evil", "# a comment\n# syntax=evil",
-           "# unknown=1\n# syntax=evil", "# syntax",
-           "# syntax=", "# syntax= ", "# 1syntax=evil", "# syn tax=evil",
-           "## syntax=evil", "/ syntax=evil", "# escape=`\n\n# syntax=evil"}) {
+           "# unknown\n# syntax=evil", "# a-b=1\n# syntax=evil",
+           "# escape=\n# syntax=evil", "# escape=\r\n# syntax=evil", "# syntax",
+           "# syntax=", "# 1syntax=evil", "# syn tax=evil", "## syntax=evil",
+           "/ syntax=evil", "# escape=`\n\n# syntax=evil"}) {
     EXPECT_THAT(FindSyntaxDirectives(text).frontends, IsEmpty()) << text;
   }
 }
