@@ -377,11 +377,11 @@ def test_large_requests_are_parsed_in_turns(daemon):
     parts = b"\xd2\x3e\x00" * (2 * 2**20)
     metadata = [("authorization", f"Bearer {TOKENS['builder']}")]
     method = daemon.channel(daemon.tcp_address).unary_unary(SERVICE + "GetBuild", bytes, bytes)
-    calls = [method.future(parts, metadata=metadata, timeout=60) for _ in range(8)]
+    calls = [method.future(parts, metadata=metadata, timeout=60) for _ in range(12)]
     other = as_(daemon, "other")
     large = pb.ConstructArgsRequest()
     large.options.options.add(name="label").value.values.values.append("x" * (2 << 20))
-    for _ in range(3):
+    for _ in range(2):
         assert other.ConstructArgs(large, timeout=60).args
     done = sum(call.done() for call in calls)
     assert done < len(calls), f"{done} of {len(calls)} before it"

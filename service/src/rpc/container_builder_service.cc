@@ -185,7 +185,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::Build(
   return WatchReactor::Start(
       [&](const WatchReactor::Open& open) {
         ParseAndPostTo<v1::BuildRequest>(
-            parsing_, *entry,
+            parsing_, *entry, /*context=*/nullptr,
             [this, entry = *entry, context, open](const auto& asked) {
               const absl::Status begun =
                   asked.ok() ? BeginBuild(*asked, entry, context, open)
@@ -236,7 +236,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CreateBuild(
       context,
       [&](const UnaryReactor::Reply& reply) {
         ParseAndPostTo<v1::CreateBuildRequest>(
-            parsing_, *entry,
+            parsing_, *entry, /*context=*/nullptr,
             [this, entry = *entry, response, reply](const auto& asked) {
               const absl::Status begun =
                   asked.ok() ? BeginCreateBuild(*asked, entry, response, reply)
@@ -282,15 +282,10 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ContainerBuilderService::WatchBuild(
   return WatchReactor::Start(
       [&](const WatchReactor::Open& open) {
         ParseAndPostTo<v1::WatchBuildRequest>(
-            requests_, *entry,
-            [this, entry = *entry, context, open](const auto& asked) {
-              if (context->IsCancelled()) {
-                open(absl::CancelledError());
-              } else if (!asked.ok()) {
-                open(Audited(asked.status(), entry));
-              } else {
-                open(Audited(Watch(**asked, entry), entry));
-              }
+            requests_, *entry, context,
+            [this, entry = *entry, open](const auto& asked) {
+              open(Audited(asked.ok() ? Watch(**asked, entry) : asked.status(),
+                           entry));
             });
       },
       streams_, options_.now);
@@ -347,7 +342,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::CancelBuild(
       [&](const CancelReactor::OnEnd& on_end) {
         // Also where the caller, and so the call, has gone before its turn.
         ParseAndPostTo<v1::CancelBuildRequest>(
-            cancels_, *entry,
+            cancels_, *entry, /*context=*/nullptr,
             [this, entry = *entry, on_end](const auto& asked) {
               const absl::Status begun =
                   asked.ok() ? engine_->CancelBuild((*asked)->name(),
@@ -415,7 +410,8 @@ ContainerBuilderService::DownloadArtifact(grpc::CallbackServerContext* context,
   return DownloadReactor::Start(
       [&](const DownloadReactor::Open& open) {
         ParseAndPostTo<v1::DownloadArtifactRequest>(
-            parsing_, *entry, [this, entry = *entry, open](auto asked) {
+            parsing_, *entry, context,
+            [this, entry = *entry, open](auto asked) {
               transfers_->Post([this, asked = std::move(asked), entry, open] {
                 const auto download =
                     [&]() -> absl::StatusOr<DownloadReactor::Opened> {
@@ -497,20 +493,24 @@ ContainerBuilderService::Parsed<Request> ContainerBuilderService::Parse(
 
 template <typename Request>
 void ContainerBuilderService::ParseAndPostTo(
-    Lane& lane, const Entry& entry, std::function<void(Parsed<Request>)> work) {
+    Lane& lane, const Entry& entry, const grpc::CallbackServerContext* context,
+    std::function<void(Parsed<Request>)> work) {
+  const auto parse = [this, entry, context]() -> Parsed<Request> {
+    if (context != nullptr && context->IsCancelled()) {
+      return absl::CancelledError();
+    }
+    return Parse<Request>(entry);
+  };
   const bool is_large =
       IsBounded(entry.caller) &&
       entry.request->bytes.Length() > limits::kMaxParsedTogetherBytes;
   if (!is_large) {
-    PostTo(lane, entry, [this, entry, work = std::move(work)] {
-      work(Parse<Request>(entry));
-    });
+    PostTo(lane, entry, [parse, work = std::move(work)] { work(parse()); });
     return;
   }
-  PostTo(large_parsing_, entry, [this, &lane, entry, work = std::move(work)] {
-    PostTo(lane, entry, [work, parsed = Parse<Request>(entry)]() mutable {
-      work(std::move(parsed));
-    });
+  PostTo(large_parsing_, entry, [&lane, entry, parse, work = std::move(work)] {
+    PostTo(lane, entry,
+           [work, parsed = parse()]() mutable { work(std::move(parsed)); });
   });
 }
 
@@ -534,12 +534,10 @@ grpc::ServerUnaryReactor* ContainerBuilderService::Answer(
       call.context,
       [&](const UnaryReactor::Reply& reply) {
         ParseAndPostTo<Request>(
-            lane, *entry,
+            lane, *entry, call.context,
             [this, call, work = std::move(work), entry = *entry,
              reply](auto asked) {
               const auto answer = [&]() -> absl::StatusOr<Answered> {
-                // Those that nobody waits for are not to keep others waiting.
-                if (call.context->IsCancelled()) return absl::CancelledError();
                 CONTAINERBUILDER_ASSIGN_OR_RETURN(const auto request,
                                                   std::move(asked));
                 CONTAINERBUILDER_ASSIGN_OR_RETURN(const Response response,

@@ -179,9 +179,12 @@ class ContainerBuilderService final : public RawContainerBuilder {
   };
   static void PostTo(Lane& lane, const Entry& entry,
                      std::function<void()> work);
-  // Has the request parsed, and then `work` done with it on `lane`.
+  // Has the request parsed, and then `work` done with it on `lane`. A call that
+  // nobody waits for any more is not to keep others waiting: it is CANCELLED in
+  // place of being parsed, unless `context` is null.
   template <typename Request>
   void ParseAndPostTo(Lane& lane, const Entry& entry,
+                      const grpc::CallbackServerContext* context,
                       std::function<void(Parsed<Request>)> work);
 
   // What a unary call is about; the bytes are gRPC's until OnDone.

@@ -132,6 +132,8 @@ class ReflectionReactor final
         new ReflectionReactor(context, services, turns));
     reactor->self_ = reactor;
     if (place == nullptr) {
+      // OnDone comes behind this, which ThreadSanitizer sees by its lock alone.
+      reactor->unread_.Await({}, timers, reactor);
       reactor->Finish(ToGrpcStatus(errors::TooManyReflections()));
       return reactor.get();
     }
@@ -142,17 +144,21 @@ class ReflectionReactor final
   }
 
   void OnReadDone(bool ok) override {
+    // OnDone comes behind what is done here, which ThreadSanitizer sees by the
+    // reference alone.
+    const std::shared_ptr<ReflectionReactor> reactor = shared_from_this();
     if (!ok) {
       Finish(grpc::Status::OK);
     } else if (request_.Length() > limits::kMaxReflectionRequestBytes) {
       request_.Clear();
       Finish(ToGrpcStatus(errors::RequestInvalid("that is no name")));
     } else {
-      turns_->Post(host_, [reactor = shared_from_this()] { reactor->Reply(); });
+      turns_->Post(host_, [reactor] { reactor->Reply(); });
     }
   }
 
   void OnWriteDone(bool ok) override {
+    const std::shared_ptr<ReflectionReactor> reactor = shared_from_this();
     if (ok) {
       StartRead(&request_);
     } else {

@@ -19,7 +19,7 @@ struct Answered {
 
 // The end of a unary call: its answer is gRPC's, and in memory, until the peer
 // has read it, and a peer that does not read is waited for no longer than a
-// limit. Thread-safe.
+// limit. Also a stream that is not to stay open for longer. Thread-safe.
 class UnreadAnswer {
  public:
   // A part of the call's reactor, whose context is gRPC's.
