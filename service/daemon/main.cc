@@ -106,13 +106,15 @@ std::vector<std::string> Environment() {
   return entries;
 }
 
-// On SIGHUP. `running` is what the server runs with.
+// On SIGHUP. `settings` are what the server runs with.
 void ReloadSettings(const CommandLine& line, Server& server,
-                    DaemonOptions& running) {
+                    LoadedSettings& settings) {
+  DaemonOptions& running = settings.options;
   spdlog::logger& logger = *running.server.logger;
   absl::StatusOr<LoadedSettings> loaded = LoadSettings(line, Environment());
   absl::Status status = loaded.status();
   std::vector<std::string> waiting;
+  if (status.ok()) status = CheckReload(settings, *loaded);
   if (status.ok()) {
     waiting = KeepWhatNeedsRestart(running, loaded->options);
     loaded->options.server.reap_orphans = running.server.reap_orphans;
@@ -124,7 +126,7 @@ void ReloadSettings(const CommandLine& line, Server& server,
                  std::string(status.message()));
     return;
   }
-  running = std::move(loaded->options);
+  settings = *std::move(loaded);
   logger.info("settings are read again");
   if (!waiting.empty()) {
     logger.warn("settings that need a restart have changed: {}",
@@ -132,7 +134,8 @@ void ReloadSettings(const CommandLine& line, Server& server,
   }
 }
 
-int Serve(const CommandLine& line, DaemonOptions options) {
+int Serve(const CommandLine& line, LoadedSettings settings) {
+  DaemonOptions& options = settings.options;
   SetUpProcess(options);
   const Supervisor supervisor(Environment());
   options.server.reap_orphans = true;
@@ -159,7 +162,7 @@ int Serve(const CommandLine& line, DaemonOptions options) {
   for (sigwait(&signals, &signal); signal == SIGHUP;
        sigwait(&signals, &signal)) {
     supervisor.Reloading();
-    ReloadSettings(line, **server, options);
+    ReloadSettings(line, **server, settings);
     supervisor.Ready();
   }
   supervisor.Stopping();
@@ -204,7 +207,7 @@ int Main(const std::vector<std::string>& arguments) {
     std::cout << EffectiveConfig(*std::move(loaded));
     return EXIT_SUCCESS;
   }
-  return Serve(*line, std::move(loaded->options));
+  return Serve(*line, *std::move(loaded));
 }
 
 }  // namespace

@@ -153,6 +153,7 @@ absl::StatusOr<LoadedSettings> LoadSettings(
   const std::string config = ConfigOf(line, environment, usual_config);
   if (!config.empty()) {
     ReadSettingsFile(config, loaded.options, loaded.sources, problems);
+    loaded.has_file = !loaded.sources.empty();
   }
   TakeVariables(environment, loaded, problems);
   for (const auto& [key, value] : line.flags) {
@@ -162,6 +163,14 @@ absl::StatusOr<LoadedSettings> LoadSettings(
     return absl::InvalidArgumentError(absl::StrJoin(problems, "; "));
   }
   return loaded;
+}
+
+absl::Status CheckReload(const LoadedSettings& running,
+                         const LoadedSettings& fresh) {
+  if (!running.has_file || fresh.has_file) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "the file of settings is gone or empty; write it again, or restart the "
+      "service to have the defaults");
 }
 
 std::vector<std::string> KeepWhatNeedsRestart(DaemonOptions& running,

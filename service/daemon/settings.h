@@ -39,6 +39,8 @@ struct LoadedSettings {
   // Where each value is from, by key: `--listen`, CONTAINER_BUILDERD_LISTEN or
   // `FILE:3`. One that is not there is the default.
   std::map<std::string, std::string> sources;
+  // Whether a file has said any.
+  bool has_file = false;
 };
 
 // A flag wins over a variable, that over the file, that over the default. The
@@ -50,6 +52,12 @@ struct LoadedSettings {
 absl::StatusOr<LoadedSettings> LoadSettings(
     const CommandLine& line, absl::Span<const std::string> environment,
     const std::string& usual_config = std::string(kUsualConfig));
+
+// The rule that settings which are read again while a daemon runs with
+// `running` break: a file that is gone, or has become empty, is a mistake or a
+// full disk, and not a wish for the defaults.
+absl::Status CheckReload(const LoadedSettings& running,
+                         const LoadedSettings& fresh);
 
 // Makes `fresh`, read again while a daemon runs with `running`, what that may
 // take over: settings that need a restart stay as they are. The keys of those

@@ -139,6 +139,10 @@ TEST_F(ReloadTest, BrokenFileChangesNothing) {
   daemon_->Signal(SIGHUP);
   daemon_->WaitForErr("settings stay as they are: " +
                       folder_.Path("config.toml") + ":2: read_root: ");
+  WriteConfig("");
+  daemon_->Signal(SIGHUP);
+  daemon_->WaitForErr(
+      "settings stay as they are: the file of settings is gone or empty; ");
   // It goes on, and takes the file once it is mended.
   const std::unique_ptr<Program> second = StartBuild("two");
   WriteConfig("max_running_builds = 2\n");

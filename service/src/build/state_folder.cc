@@ -172,6 +172,12 @@ absl::Status StateFolder::DiscardBuild(absl::string_view id) const {
   // Another call may be at it.
   const bool is_ours = std::rename(path.c_str(), trash.c_str()) == 0;
   if (!is_ours && errno != ENOENT) return absl::ErrnoToStatus(errno, path);
+  // Before the record goes: a folder that the power's end brings back without
+  // one would be taken for a build that was lost.
+  if (is_ours) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(SyncFolder(path_ + "/trash"));
+    CONTAINERBUILDER_RETURN_IF_ERROR(SyncFolder(path_ + "/builds"));
+  }
   CONTAINERBUILDER_FAILPOINT("folder-in-trash");
   std::error_code error;
   if (is_ours) error = RemoveTree(trash);

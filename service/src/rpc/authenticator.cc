@@ -78,6 +78,13 @@ absl::StatusOr<bool> Authenticator::Reload() {
   {
     absl::MutexLock lock(&mutex_);
     if (callers_ != nullptr && text == text_) return false;
+    // Such as a full disk leaves of a file that is written in place. It would
+    // make builders of viewers by certificate.
+    if (callers_ != nullptr && absl::StripAsciiWhitespace(text).empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--callers_file=", options_.callers_file,
+                       ": is empty; to let nobody in, leave a comment in it"));
+    }
   }
   absl::StatusOr<CallersFile> callers = CallersFile::Parse(text);
   if (!callers.ok()) {

@@ -134,6 +134,11 @@ TEST_F(AuthenticatorTest, ReadsTheFileAgainAndKeepsWhatWasGood) {
               StatusIs(absl::StatusCode::kInvalidArgument,
                        testing::HasSubstr("--callers_file=")));
   EXPECT_EQ(Who(WithToken("Bearer one")), "ci");
+  CallersFile("\n");
+  EXPECT_THAT(authenticator_->Reload(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::HasSubstr("is empty")));
+  EXPECT_EQ(Who(WithToken("Bearer one")), "ci");
   CallersFile("# nobody\n");
   EXPECT_EQ(authenticator_->Reload().value(), true);
   EXPECT_EQ(Who(WithToken("Bearer one")), "TOKEN_INVALID");

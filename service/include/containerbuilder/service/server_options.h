@@ -62,8 +62,8 @@ struct ServerOptions : EngineOptions {
   // first email name, its common name, written `uri:`, `dns:`, `email:` or
   // `cn:` and the name. Those that the file does not have are builders.
   //
-  // Read again when it changes; one that is wrong leaves the old one in use,
-  // and is logged. Nobody but its owner may be able to write it.
+  // Read again when it changes; one that is wrong, or empty, leaves the old one
+  // in use, and is logged. Nobody but its owner may be able to write it.
   //
   // With neither this nor tls_client_ca, callers on TCP are all `anonymous`, a
   // builder. With either, calls that show nothing end UNAUTHENTICATED.
