@@ -96,7 +96,7 @@ containerbuilder_install_pkg_config(engine
 containerbuilder_install_pkg_config(service
   DESCRIPTION "ContainerBuilder's server, for programs that embed it"
   PUBLIC containerbuilder-engine
-  REQUIRES containerbuilder-grpc)
+  REQUIRES containerbuilder-grpc libssl)
 
 install(TARGETS container-builder container-builderd)
 install(FILES ${PROJECT_BINARY_DIR}/service/container-builderd.8

@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include <ctime>
@@ -31,6 +32,7 @@ struct Deleter {
 using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
 using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
 using PrivateKey = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
+using Context = std::unique_ptr<SSL_CTX, Deleter<SSL_CTX_free>>;
 
 Bio Open(const std::string& pem) {
   return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
@@ -105,6 +107,16 @@ absl::Status Check(const TlsCertificates::Files& files,
   if (X509_check_private_key(certificate.get(), key.get()) != 1) {
     return Wrong("--tls_key", files.key,
                  absl::StrCat("is not the key of --tls_cert=", files.cert));
+  }
+  // gRPC would go on with the last one, and tell nobody.
+  const Context context(SSL_CTX_new(TLS_method()));
+  if (context == nullptr ||
+      SSL_CTX_use_certificate(context.get(), certificate.get()) != 1 ||
+      SSL_CTX_use_PrivateKey(context.get(), key.get()) != 1) {
+    const char* const why = ERR_reason_error_string(ERR_peek_last_error());
+    return Wrong("--tls_cert", files.cert,
+                 absl::StrCat("OpenSSL takes no such certificate: ",
+                              why == nullptr ? "it does not say why" : why));
   }
   if (!files.client_ca.empty()) {
     Certificate authority;

@@ -36,8 +36,8 @@ std::string Text(BIO* bio) {
 class TlsCertificatesTest : public testing::Test {
  protected:
   // A pair that is good from `begin` to `end`, in the place of what was there.
-  void Write(absl::Time begin, absl::Time end) {
-    EVP_PKEY* key = EVP_EC_gen("P-256");
+  void Write(absl::Time begin, absl::Time end,
+             EVP_PKEY* key = EVP_EC_gen("P-256")) {
     X509* certificate = X509_new();
     ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++serial_);
     ASN1_TIME_set(X509_getm_notBefore(certificate), absl::ToTimeT(begin));
@@ -100,6 +100,15 @@ TEST_F(TlsCertificatesTest, WhatIsInUseStaysWhenTheClockJumps) {
   Load();
   EXPECT_THAT(certificates_->Reload(kNoon + absl::Hours(72)),
               IsOkAndHolds(false));
+  EXPECT_EQ(Generation(), 1U);
+}
+
+TEST_F(TlsCertificatesTest, OneThatIsTooWeakForTlsIsTold) {
+  Load();
+  Write(kNoon - absl::Hours(1), kNoon + absl::Hours(48), EVP_RSA_gen(1024));
+  EXPECT_THAT(certificates_->Reload(kNoon).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("ee key too small")));
   EXPECT_EQ(Generation(), 1U);
 }
 
