@@ -82,7 +82,7 @@ absl::Status TooManyWatches(int max_watches);
 // His calls, or everybody's, hold too much memory.
 absl::Status TooMuchAtOnce();
 absl::Status TooManyReflections();
-// The same of his builds that have not ended.
+// His builds that have not ended do.
 absl::Status TooMuchInBuilds();
 absl::Status NoSpace(absl::string_view description,
                      absl::string_view setting = "--min_free_bytes");

@@ -1,6 +1,5 @@
 #include "build/build.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,9 +14,9 @@
 #include "base/failpoint.h"
 #include "base/file_error.h"
 #include "base/limits.h"
+#include "base/new_file.h"
 #include "base/status_macros.h"
 #include "base/timestamps.h"
-#include "base/unique_fd.h"
 #include "base/utf8.h"
 #include "build/artifacts.h"
 #include "build/command_line.h"
@@ -36,23 +35,13 @@ constexpr absl::string_view kNoImage = "no image was built";
 // in it, of a host that is none (RFC 6761): where there is no entry, Docker's
 // libraries ask the helpers on PATH, which have the service's user's.
 absl::Status WriteNoLogins(const std::string& folder) {
-  constexpr absl::string_view kConfig = R"({"auths":{"none.invalid":{}}})";
   const std::string path = absl::StrCat(folder, "/config.json");
   if (mkdir(folder.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
     return FileError(errno, folder);
   }
-  const UniqueFd file(
-      open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-           S_IRUSR | S_IWUSR));
-  if (!file.valid()) return FileError(errno, path);
-  absl::string_view left = kConfig;
-  while (!left.empty()) {
-    const ssize_t put = write(file.get(), left.data(), left.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return FileError(errno, path);
-    left.remove_prefix(static_cast<std::size_t>(put));
-  }
-  return absl::OkStatus();
+  // A start that a crash cut short may have left one.
+  unlink(path.c_str());
+  return WriteNewFile(path, R"({"auths":{"none.invalid":{}}})", path);
 }
 
 std::string Joined(const v1::PairList& pairs) {
@@ -278,11 +267,7 @@ void Build::Start(ProcessRunner& runner, std::vector<std::string> environment) {
     phase_ = Phase::kStarting;
     queue_ttl_.reset();
   }
-  absl::Status prepared = PrepareSecrets();
-  if (prepared.ok() && DoesWithoutLogins()) {
-    prepared = WriteNoLogins(NoLoginsFolder());
-  }
-  if (!prepared.ok()) {
+  if (const absl::Status prepared = PrepareCredentials(); !prepared.ok()) {
     Finish(v1::Build::STATE_FAILED,
            Failure(absl::IsResourceExhausted(prepared) ? "NO_SPACE"
                                                        : "SPAWN_FAILED",
@@ -338,7 +323,10 @@ void Build::WatchRoom() {
       });
 }
 
-absl::Status Build::PrepareSecrets() {
+absl::Status Build::PrepareCredentials() {
+  if (DoesWithoutLogins()) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(WriteNoLogins(NoLoginsFolder()));
+  }
   const v1::BuildSpec& spec = spec_.spec();
   if (!HasSecrets(spec)) return absl::OkStatus();
   if (!spec_.policy().keep_secrets_in_output()) {

@@ -169,8 +169,8 @@ class Build final : public ProcessListener,
   bool DoesWithoutLogins() const;
   // What it gets in their place; gone when it ends.
   std::string NoLoginsFolder() const;
-  // Writes its files, and makes what hides their contents.
-  absl::Status PrepareSecrets();
+  // Writes the files of secrets and logins, and makes what hides the secrets.
+  absl::Status PrepareCredentials();
   // Writes down what a stream printed, without its secrets.
   void Relay(OutputStream stream, absl::string_view data);
   void RelayChunk(OutputStream stream, absl::string_view data);

@@ -19,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "base/errors.h"
 #include "base/file_error.h"
+#include "base/new_file.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "blobs/tree.h"
@@ -119,18 +120,7 @@ class InputStager {
   absl::Status WriteText(const StagedInput& input) {
     const std::string target = absl::StrCat(folder_, "/", input.name);
     CONTAINERBUILDER_RETURN_IF_ERROR(MakeFolders(SplitPath(target).first));
-    const UniqueFd file(open(
-        target.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-        S_IRUSR | S_IWUSR));
-    if (!file.valid()) return FileError(errno, input.name);
-    absl::string_view text = input.text;
-    while (!text.empty()) {
-      const ssize_t put = write(file.get(), text.data(), text.size());
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return FileError(errno, input.name);
-      text.remove_prefix(static_cast<std::size_t>(put));
-    }
-    return absl::OkStatus();
+    return WriteNewFile(target, input.text, input.name);
   }
 
   absl::Status Copy(const StagedInput& input) {

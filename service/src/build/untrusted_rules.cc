@@ -83,13 +83,10 @@ absl::Status UntrustedRules::Apply(WrittenFlag& flag, const Request& request,
 
 absl::Status UntrustedRules::CheckFrontend(absl::string_view frontend,
                                            absl::string_view field) const {
+  if (AllowsAnyFrontend() || IsFrontend(frontend)) return absl::OkStatus();
   const auto reference = ReadImageReference(frontend);
   const std::string name =
       reference ? reference->Short() : std::string(frontend);
-  if ((reference && MatchesAny(name, options_.allowed_frontends)) ||
-      AllowsAnyFrontend()) {
-    return absl::OkStatus();
-  }
   return errors::OptionNotAllowed(
       field,
       absl::StrCat("untrusted callers may not build with the frontend \"",

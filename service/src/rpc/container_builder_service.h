@@ -187,7 +187,7 @@ class ContainerBuilderService final : public RawContainerBuilder {
                       const grpc::CallbackServerContext* context,
                       std::function<void(Parsed<Request>)> work);
 
-  // What a unary call is about; the bytes are gRPC's until OnDone.
+  // What a unary call is about; `response` is gRPC's until OnDone.
   struct Call {
     grpc::CallbackServerContext* context;
     const grpc::ByteBuffer* request;

@@ -5,7 +5,6 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "base/errors.h"
 #include "base/limits.h"
@@ -123,7 +122,7 @@ class ReflectionReactor final
     : public grpc::ServerGenericBidiReactor,
       public std::enable_shared_from_this<ReflectionReactor> {
  public:
-  // `place` is kept as long as the stream is open.
+  // `place` is kept as long as the stream is open; null where there is none.
   static ReflectionReactor* Start(grpc::GenericCallbackServerContext* context,
                                   const std::vector<std::string>* services,
                                   CallerTurns* turns, Executor* timers,
@@ -131,15 +130,16 @@ class ReflectionReactor final
     std::shared_ptr<ReflectionReactor> reactor(
         new ReflectionReactor(context, services, turns));
     reactor->self_ = reactor;
-    if (place == nullptr) {
-      // OnDone comes behind this, which ThreadSanitizer sees by its lock alone.
-      reactor->unread_.Await({}, timers, reactor);
-      reactor->Finish(ToGrpcStatus(errors::TooManyReflections()));
-      return reactor.get();
-    }
+    const bool has_place = place != nullptr;
+    // Also where there is none: OnDone comes behind this, which ThreadSanitizer
+    // sees by its lock alone.
     reactor->unread_.Await({std::move(place), limits::kMaxReflectionTime},
                            timers, reactor);
-    reactor->StartRead(&reactor->request_);
+    if (has_place) {
+      reactor->StartRead(&reactor->request_);
+    } else {
+      reactor->Finish(ToGrpcStatus(errors::TooManyReflections()));
+    }
     return reactor.get();
   }
 

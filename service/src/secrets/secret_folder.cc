@@ -1,6 +1,5 @@
 #include "secrets/secret_folder.h"
 
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -18,8 +17,8 @@
 #include "absl/strings/str_join.h"
 #include "base/canonical_hash.h"
 #include "base/file_error.h"
+#include "base/new_file.h"
 #include "base/status_macros.h"
-#include "base/unique_fd.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -47,22 +46,6 @@ absl::Status MakePrivate(const std::string& folder) {
         absl::StrCat(folder,
                      " is there, and is not a folder of this user's "
                      "with mode 0700; remove it"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status WriteFile(const std::string& path, absl::string_view content) {
-  const UniqueFd file(open(path.c_str(),
-                           O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
-                           0600));
-  if (!file.valid()) return FileError(errno, path);
-  while (!content.empty()) {
-    const ssize_t written = write(file.get(), content.data(), content.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return FileError(errno, path);
-    }
-    content.remove_prefix(static_cast<std::size_t>(written));
   }
   return absl::OkStatus();
 }
@@ -98,7 +81,7 @@ absl::Status WriteNote(const std::string& note, const std::string& folder) {
   if (ReadNote(note) == folder) return absl::OkStatus();
   const std::string made = note + ".new";
   unlink(made.c_str());
-  CONTAINERBUILDER_RETURN_IF_ERROR(WriteFile(made, folder));
+  CONTAINERBUILDER_RETURN_IF_ERROR(WriteNewFile(made, folder, made));
   if (rename(made.c_str(), note.c_str()) == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(errno, note);
 }
@@ -152,8 +135,8 @@ absl::Status SecretFolder::Write(absl::string_view id,
       CONTAINERBUILDER_RETURN_IF_ERROR(
           MakePrivate(absl::StrCat(folder, "/", file.name.substr(0, slash))));
     }
-    CONTAINERBUILDER_RETURN_IF_ERROR(
-        WriteFile(absl::StrCat(folder, "/", file.name), file.content));
+    const std::string path = absl::StrCat(folder, "/", file.name);
+    CONTAINERBUILDER_RETURN_IF_ERROR(WriteNewFile(path, file.content, path));
   }
   std::move(undo).Cancel();
   return absl::OkStatus();
