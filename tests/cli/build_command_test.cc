@@ -423,7 +423,7 @@ TEST_F(BuildCommandTest, ServiceThatIsGoneForGood) {
   service_.watch_build = [](const auto&, auto&, auto&) {
     return grpc::Status(grpc::StatusCode::UNAVAILABLE, "still down");
   };
-  const ProgramResult result = RunProgram(Build({"--linger=1s", "."}));
+  const ProgramResult result = RunProgram(Build({"--linger=3s", "."}));
   EXPECT_EQ(result.exit_code, 78);
   EXPECT_EQ(result.out, "begun");
   EXPECT_EQ(result.err,

@@ -141,13 +141,18 @@ def test_zsh_finds_the_script_by_its_name(run):
     assert run("zsh", "-f", "-c", script) == "_container-builder\n"
 
 
-def test_names_of_builds_come_from_the_service(run, start_daemon, fake_nerdctl, folder):
+def test_names_of_builds_come_from_the_service(run, start_daemon, fake_nerdctl, eventually):
     daemon = start_daemon(f"--nerdctl={fake_nerdctl}")
     name = run("container-builder", "build", "--detach", ".", address=daemon.address).strip()
-    assert in_bash(run, "container-builder get bui", address=daemon.address) == [name]
-    assert in_fish(run, f"container-builder get {name[7:12]}", address=daemon.address) == [name.removeprefix("builds/")]
-    # Of the service that the line names.
-    assert in_bash(run, f"container-builder --address={daemon.address} cancel ") == [name]
+    # The service has two seconds to answer, and a shell is not told of more.
+    last = name.removeprefix("builds/")
+    for what in (
+        lambda: in_bash(run, "container-builder get bui", address=daemon.address) == [name],
+        lambda: in_fish(run, f"container-builder get {name[7:12]}", address=daemon.address) == [last],
+        # Of the service that the line names.
+        lambda: in_bash(run, f"container-builder --address={daemon.address} cancel ") == [name],
+    ):
+        eventually(what, "the name is completed")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -311,11 +311,11 @@ class World:
             work(*arguments)
         except grpc.RpcError as error:
             # The daemon was killed or told to stop, or the client gave up by itself.
-            require(
-                error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN),
-                work.__name__,
-                error,
-            )
+            codes = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN]
+            if self.doomed:
+                # Its files go before its record.
+                codes += [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.DATA_LOSS]
+            require(error.code() in codes, work.__name__, error)
 
     def join(self):
         while self.futures:

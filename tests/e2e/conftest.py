@@ -136,7 +136,7 @@ def processes_with_fixture():
 def nothing_is_left(engine, folder, marker):
     """After each test: no process that names its folder (nerdctl, buildctl, clients) or has its marker (RUN steps)."""
     yield
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 45  # under the minute that steps sleep
     while left := {**processes_with(marker), **processes_with(str(folder))}:
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.05)
@@ -146,7 +146,7 @@ def nothing_is_left(engine, folder, marker):
 def assert_nothing_runs(eventually, marker):
     """Waits until nothing of a build is left: neither nerdctl and buildctl, which name the context, nor the step."""
 
-    def check(context: Path, seconds: float = 15):
+    def check(context: Path, seconds: float = 45):
         def left():
             return {**processes_with(marker), **processes_with(f"={context}"), **processes_with(f"\0{context}")}
 

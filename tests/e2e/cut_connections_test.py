@@ -116,5 +116,5 @@ def test_a_download_goes_on_where_it_was(build, proxy, client, remote_context, r
     came = [connection.bytes[DOWN] for connection in proxy.connections]
     print(f"came: {came}")
     assert len(came) == 3
-    assert sum(came) <= 44 * MIB + 2 * ON_ITS_WAY
+    assert sum(came) <= 44 * MIB + 4 * ON_ITS_WAY
     assert_downloaded(client, remote_daemon)

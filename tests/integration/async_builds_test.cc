@@ -106,7 +106,8 @@ TEST(AsyncBuildsTest, TwoHundredAtOnceNeedNoThreads) {
   // Each is followed, and none can end yet.
   ASSERT_TRUE(tallies->begun.WaitFor(kBuilds));
   // gRPC's own, for the first calls of this kind.
-  EXPECT_LE(Threads() - before, 40);
+  const std::ptrdiff_t cores = std::thread::hardware_concurrency();
+  EXPECT_LE(Threads() - before, 40 + 2 * cores);
   std::ofstream(go) << "";
   ASSERT_TRUE(tallies->done.WaitFor(kBuilds));
   for (int i = 0; i < kBuilds; ++i) {

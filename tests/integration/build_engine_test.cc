@@ -247,7 +247,7 @@ TEST_F(BuildEngineTest, ManyWatchersNeedNoThreadsOfTheEngine) {
     EXPECT_THAT(watchers.back().Next(absl::InfinitePast()),
                 StatusIs(absl::StatusCode::kDeadlineExceeded));
   }
-  EXPECT_EQ(threads(), before);
+  EXPECT_LE(threads(), before);
   folder_.WriteFile("done", "");
   for (BuildWatcher& watcher : watchers) {
     EXPECT_TRUE(ReadAll(watcher).finished);

@@ -142,7 +142,7 @@ def test_settings(under_flood):
         while True:
             yield frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 65535)) * 500
 
-    under_flood(flood, peers=4)
+    under_flood(flood, peers=4, seconds=SLOW_SECONDS)
 
 
 def test_rapid_resets(under_flood):

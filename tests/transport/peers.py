@@ -158,7 +158,7 @@ def refused(call, code, reason: str) -> grpc.RpcError:
 
 # How long the slowest answer to others may take, whatever hostile peers do. Alone it takes milliseconds: the rest is
 # for busy machines, and for a flood that keeps gRPC from new connections until it is ended.
-PATIENCE = 20
+PATIENCE = 40
 
 
 @contextlib.contextmanager

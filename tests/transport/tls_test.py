@@ -100,7 +100,7 @@ def test_a_client_certificate_names_the_caller(start, authority):
             request = pb.CreateBuildRequest()
             request.spec.options.context_path = "/etc"
             with pytest.raises(grpc.RpcError) as error:
-                stub_of(channel).CreateBuild(request, timeout=20)
+                stub_of(channel).CreateBuild(request, timeout=60)
             assert error.value.code() == grpc.StatusCode.PERMISSION_DENIED, name
 
 
@@ -112,7 +112,7 @@ def test_the_caller_is_in_the_record_and_the_log(start, authority, folder, event
     with tls_channel(daemon.tcp_address, authority.cert, authority.issue("client", "DNS:ci.example")) as channel:
         request = pb.BuildRequest()
         request.spec.options.context_path = str(context)
-        build = list(stub_of(channel).Build(request, timeout=20))[-1].event.finished.build
+        build = list(stub_of(channel).Build(request, timeout=60))[-1].event.finished.build
     assert build.state == pb.Build.STATE_SUCCEEDED
     assert build.requester == "dns:ci.example"
     assert f"{build.name}: admitted for dns:ci.example" in daemon.log.read_text()
@@ -164,7 +164,7 @@ def test_certificates_change_under_connections(start, authority, server, folder,
     channels = [tls_channel(daemon.tcp_address, authority.cert) for _ in range(100)]
     request = pb.CreateBuildRequest()
     request.spec.options.context_path = str(context)
-    name = stub_of(channels[0]).CreateBuild(request, timeout=20).build.name
+    name = stub_of(channels[0]).CreateBuild(request, timeout=60).build.name
     watches = [stub_of(channel).WatchBuild(pb.WatchBuildRequest(name=name), timeout=60) for channel in channels]
     for watch in watches:
         assert next(watch).event.sequence == 1

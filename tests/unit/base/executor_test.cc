@@ -46,11 +46,11 @@ TEST(ExecutorTest, TimerThatIsDroppedNeverRuns) {
   {
     Executor executor(1);
     Executor::Timer dropped =
-        executor.After(absl::Milliseconds(50), [held, &rang] { rang = true; });
+        executor.After(absl::Milliseconds(500), [held, &rang] { rang = true; });
     dropped.reset();
     absl::Notification later;
     const Executor::Timer timer =
-        executor.After(absl::Milliseconds(150), [&later] { later.Notify(); });
+        executor.After(absl::Milliseconds(600), [&later] { later.Notify(); });
     ASSERT_TRUE(later.WaitForNotificationWithTimeout(absl::Seconds(30)));
     // What the dropped one held is let go at once, not at its time.
     EXPECT_EQ(held.use_count(), 1);

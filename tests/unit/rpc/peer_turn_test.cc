@@ -46,15 +46,15 @@ TEST(PeerTurnTest, WhoTakesTheTurnBackHasAllTheTime) {
 
 TEST(PeerTurnTest, OfAnEndedOneOrOneThatIsGoneNothingIsHeard) {
   Executor executor(1);
-  const auto ended = std::make_shared<Call>(&executor, absl::Milliseconds(50));
+  const auto ended = std::make_shared<Call>(&executor, absl::Milliseconds(500));
   ended->turn.Start(ended);
   ended->turn.Give();
   ended->turn.End();
-  auto gone = std::make_shared<Call>(&executor, absl::Milliseconds(50));
+  auto gone = std::make_shared<Call>(&executor, absl::Milliseconds(500));
   gone->turn.Start(gone);
   gone->turn.Give();
   gone.reset();
-  const auto last = std::make_shared<Call>(&executor, absl::Milliseconds(60));
+  const auto last = std::make_shared<Call>(&executor, absl::Milliseconds(600));
   last->turn.Start(last);
   last->turn.Give();
   EXPECT_TRUE(last->idle.WaitForNotificationWithTimeout(absl::Minutes(1)));
