@@ -75,7 +75,8 @@ absl::Span<const Setting> Settings() {
        },
        Reload::kNo,
        "What gRPC may keep in memory for all connections; over it, it closes "
-       "some. 0: no limit."},
+       "some. Half of it at most is for what was begun and not finished. 0: no "
+       "limit."},
       {"max_connection_idle",
        [](DaemonOptions& o) -> Field { return &o.server.max_connection_idle; },
        Reload::kNo,
@@ -91,9 +92,9 @@ absl::Span<const Setting> Settings() {
        },
        Reload::kNo,
        "An upload that sends nothing, and a download that takes nothing, is "
-       "ended after this, or twice as long; so is a call whose answer is "
-       "not taken, after this and its size at 16 KiB a second. 100 ms at "
-       "least."},
+       "ended after this, or twice as long; so are a call whose answer is "
+       "not taken, and a connection that began and called nothing, after this "
+       "and the size of it at 16 KiB a second. 100 ms at least."},
 
       // --- What callers who are not trusted may do
       {"read_roots",
@@ -308,7 +309,8 @@ absl::Span<const Setting> Settings() {
       // --- Health
       {"health_interval",
        [](DaemonOptions& o) -> Field { return &o.server.health_interval; },
-       Reload::kNo, "How often grpc.health.v1 is brought up to date."},
+       Reload::kNo,
+       "How often grpc.health.v1 is brought up to date; at least 1ms."},
   };
   return kSettings;
 }

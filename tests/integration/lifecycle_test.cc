@@ -1,9 +1,11 @@
 // How builds are stopped, by whom, and that nothing of them is left; and how
 // servers begin and end.
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -13,7 +15,10 @@
 #include "gmock/gmock.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/security/credentials.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/slice.h"
 #include "support/processes.h"
 #include "support/status_matchers.h"
 #include "support/test_server.h"
@@ -249,10 +254,67 @@ TEST(ServerTest, StartsAgainWhereItStopped) {
 TEST(ServerTest, StopsWhileItLooksAtHealth) {
   for (int i = 0; i < 50; ++i) {
     TestServer server([](service::ServerOptions& options) {
-      options.health_interval = absl::Microseconds(1);
+      options.health_interval = absl::Milliseconds(1);
     });
     ASSERT_THAT(server.LocalClient().Health(), IsOk());
   }
+}
+
+// Of grpc.health.v1, whose messages are of one field each; 0 where there is no
+// answer.
+char ServingStatus(const std::string& address) {
+  grpc::GenericStub stub(
+      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  const grpc::ByteBuffer request(nullptr, 0);
+  grpc::ByteBuffer response;
+  absl::Notification answered;
+  stub.UnaryCall(&context, "/grpc.health.v1.Health/Check", {}, &request,
+                 &response,
+                 [&answered](const grpc::Status&) { answered.Notify(); });
+  answered.WaitForNotification();
+  std::vector<grpc::Slice> slices;
+  if (!response.Dump(&slices).ok() || slices.empty()) return 0;
+  const std::string bytes(reinterpret_cast<const char*>(slices[0].begin()),
+                          slices[0].size());
+  return bytes.size() == 2 && bytes[0] == '\x08' ? bytes[1] : '\0';
+}
+
+TEST(ServerTest, DoesNotSayThatItServesBeforeItKnows) {
+  constexpr char kNotServing = 2;
+  test_support::TempDir folder;
+  const std::string nerdctl = folder.WriteFile(
+      "nerdctl", absl::StrCat("#!/bin/sh\nuntil [ -e ", folder.Path("gate"),
+                              " ]; do sleep 0.01; done\nexec ", FAKE_NERDCTL,
+                              " \"$@\"\n"));
+  std::filesystem::permissions(nerdctl, std::filesystem::perms::owner_all);
+  const std::string socket = folder.Path("cb.sock");
+  std::unique_ptr<service::Server> server;
+  std::thread starting([&] {
+    service::ServerOptions options;
+    options.listen = {"unix://" + socket};
+    options.state_dir = folder.Path("state");
+    options.nerdctl = nerdctl;
+    auto created = service::Server::Create(options);
+    ASSERT_THAT(created, IsOk());
+    server = *std::move(created);
+  });
+  ASSERT_TRUE(EventuallyExists(socket));
+  EXPECT_EQ(ServingStatus("unix://" + socket), kNotServing);
+  folder.WriteFile("gate", "");
+  starting.join();
+  EXPECT_NE(server, nullptr);
+}
+
+TEST(ServerTest, LooksAtHealthAtMostAThousandTimesASecond) {
+  service::ServerOptions options;
+  test_support::TempDir folder;
+  options.state_dir = folder.Path("state");
+  options.nerdctl = FAKE_NERDCTL;
+  options.health_interval = absl::Microseconds(999);
+  EXPECT_THAT(service::Server::Create(options),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::HasSubstr("--health_interval: at least 1ms")));
 }
 
 TEST(ServerTest, AnswersHealthInARowPerPart) {

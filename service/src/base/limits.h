@@ -223,6 +223,9 @@ inline constexpr absl::Duration kPipeDrainTimeout = absl::Seconds(2);
 // has no event for "this group is empty".
 inline constexpr absl::Duration kGroupPollInterval = absl::Milliseconds(10);
 
+// Of what the service does again and again by a setting.
+inline constexpr absl::Duration kMinInterval = absl::Milliseconds(1);
+
 // A client that vanished without a word is noticed after the sum of the two,
 // and so is its network.
 inline constexpr absl::Duration kKeepaliveTime = absl::Seconds(20);
@@ -261,6 +264,19 @@ inline constexpr std::int64_t kUploadAheadBytes =
 // sixteenth.
 inline constexpr std::int64_t kPieceOverheadBytes = 128;
 inline constexpr std::int64_t kIdleBytesPerSecond = 4 * 1024;
+// An event of a build is a segment, and to each grpc-go answers by a ping and a
+// window's update: 52 bytes over TLS, more than a sixteenth of what is small.
+inline constexpr std::int64_t kAnswerBytesPerSegment = 48;
+// What an upload sent that was refused before any of it was read, at most
+// kStreamAheadBytes, is forgiven its connection so often.
+inline constexpr absl::Duration kForgivenessInterval = absl::Seconds(1);
+// A stranger, who has never called, is forgiven less, as gRPC may keep what he
+// began: it is for a probe each second, by gRPC's own health service. He is
+// ended where more than kMaxNoiseBytes stand for longer than
+// --transfer_idle_timeout and the time that they take at the least speed.
+inline constexpr std::int64_t kStrangerBytesPerSecond = 256;
+inline constexpr std::int64_t kMaxNoiseBytes = 64 * 1024;
+inline constexpr std::int64_t kLeastBytesPerSecond = 16 * 1024;
 // The same of all connections from one host, so that one that floods does not
 // just connect again. One that has called before may take all of it, for large
 // requests at once.
@@ -280,8 +296,9 @@ inline constexpr absl::Duration kMaxQuietWork = absl::Seconds(2);
 // and a stream, of some 10 KiB of memory, is begun by 15 bytes. So streams are
 // counted of connections that sent enough to have begun the limit's number
 // since the last time: a frame's header and a byte each. One that has twice
-// the limit is ended, and its host is refused until kMaxUncalledHostBytes are
-// its own again (ten minutes).
+// the limit is ended, and its host loses kMaxUncalledBytes of what it may send
+// beside calls, for each time that it has twice the limit: it is refused for up
+// to minutes.
 inline constexpr std::int64_t kLeastBytesPerStream = 10;
 // How many hosts without connections are remembered for what they sent.
 inline constexpr std::size_t kMaxRestingHosts = 1024;

@@ -218,6 +218,7 @@ void Acceptor::EndUpload(const std::string& peer) {
   if (given_back > 0) called_[peer] += given_back;
   uploads.counted -= given_back;
   if (--uploads.open == 0) uploads_.erase(found);
+  ended_uploads_.insert(peer);
 }
 
 void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
@@ -232,6 +233,11 @@ void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
 }
 
 void Acceptor::CheckFloods(absl::Time now) {
+  absl::Duration idle_timeout;
+  {
+    absl::MutexLock lock(&mutex_);
+    idle_timeout = limits_.idle_timeout;
+  }
   absl::flat_hash_map<std::string, std::int64_t> ahead_of_host;
   for (const auto& [id, connection] : connections_) {
     const std::int64_t ahead = AheadOf(connection);
@@ -239,7 +245,7 @@ void Acceptor::CheckFloods(absl::Time now) {
   }
   for (auto& [id, connection] : connections_) {
     if (connection.peer.empty() || connection.ended) continue;
-    const std::int64_t balance = Account(connection, now);
+    Account(connection, now);
     if (IsQuiet(connection)) {
       HostOf(connection.host, now).allowance -= limits::kMaxUncalledBytes;
       End(connection, now, "it sent what nothing can be made of");
@@ -247,14 +253,21 @@ void Acceptor::CheckFloods(absl::Time now) {
     }
     const auto ahead = ahead_of_host.find(connection.host);
     const bool floods =
-        connection.allowance + AheadOf(connection) < 0 ||
-        // Others from there go on while they send nothing of this kind.
-        (balance < 0 &&
+        connection.unexplained > (connection.has_called
+                                      ? limits::kMaxUncalledHostBytes
+                                      : limits::kMaxUncalledBytes) ||
+        // Others from there go on, who have sent nothing of this kind.
+        (connection.owes_since &&
          HostOf(connection.host, now).allowance +
                  (ahead == ahead_of_host.end() ? 0 : ahead->second) <
              0);
-    if (floods) End(connection, now, "it sent much and called nothing");
+    if (floods) {
+      End(connection, now, "it sent much and called nothing");
+    } else if (Stands(connection, idle_timeout)) {
+      End(connection, now, "it began what it did not finish");
+    }
   }
+  CheckOwed(now);
   CheckStreams(now);
   CheckHandOver(now);
   if (hosts_.size() > limits::kMaxRestingHosts + connections_.size()) {
@@ -264,7 +277,43 @@ void Acceptor::CheckFloods(absl::Time now) {
   // What is left is of connections that have ended, or came just now.
   if (called_.size() > connections_.size() + limits::kMaxRestingHosts) {
     called_.clear();
+    ended_uploads_.clear();
   }
+}
+
+void Acceptor::CheckOwed(absl::Time now) {
+  std::int64_t most = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    most = limits_.max_owed_bytes;
+  }
+  std::int64_t owed = 0;
+  std::vector<Connection*> owing;
+  for (auto& [id, connection] : connections_) {
+    if (connection.ended || !connection.owes_since) continue;
+    owed += connection.unexplained;
+    owing.push_back(&connection);
+  }
+  if (most == 0 || owed <= most) return;
+  // What is about to be called was sent just now.
+  std::sort(owing.begin(), owing.end(),
+            [](const Connection* a, const Connection* b) {
+              return a->owes_since < b->owes_since;
+            });
+  for (Connection* connection : owing) {
+    if (owed <= most) return;
+    owed -= connection->unexplained;
+    End(*connection, now, "there is much that was begun and not finished");
+  }
+}
+
+bool Acceptor::Stands(const Connection& connection,
+                      absl::Duration idle_timeout) {
+  if (connection.has_called || !connection.owes_since) return false;
+  return absl::FromChrono(std::chrono::steady_clock::now() -
+                          *connection.owes_since) >
+         idle_timeout + absl::Seconds(connection.unexplained /
+                                      limits::kLeastBytesPerSecond);
 }
 
 void Acceptor::CheckStreams(absl::Time now) {
@@ -296,51 +345,80 @@ void Acceptor::CheckStreams(absl::Time now) {
     // Some have ended, and their memory is about to be given back.
     if (streams[i] <= 2 * most) continue;
     // Or it would come again at once.
-    std::int64_t& allowance = HostOf(counted[i]->host, now).allowance;
-    allowance = std::min(allowance, -limits::kMaxUncalledHostBytes);
+    HostOf(counted[i]->host, now).allowance -=
+        limits::kMaxUncalledBytes * (streams[i] / (2 * most));
     End(*counted[i], now, "it began too many streams");
   }
 }
 
-std::int64_t Acceptor::Account(Connection& connection, absl::Time now) {
+void Acceptor::Account(Connection& connection, absl::Time now) {
   tcp_info info = {};
   socklen_t size = sizeof(info);
   if (getsockopt(connection.watched.get(), IPPROTO_TCP, TCP_INFO, &info,
                  &size) != 0) {
-    return 0;
+    return;
   }
   // After that, so that no request is seen without its call for good.
   const std::int64_t called = TakeCalled(connection.peer);
+  if (called > 0) connection.has_called = true;
   const auto received = static_cast<std::int64_t>(info.tcpi_bytes_received);
   const auto sent = static_cast<std::int64_t>(info.tcpi_bytes_sent);
-  const std::int64_t newly_received = received - connection.received;
+  const std::uint32_t segments_sent = info.tcpi_data_segs_out;
   const std::int64_t newly_sent = sent - connection.sent;
-  const absl::Duration time = now - connection.at;
-  const std::int64_t balance = called + newly_sent / 16 - newly_received;
-  if (called > 0 && !connection.has_called) {
-    connection.has_called = true;
-    connection.allowance +=
-        limits::kMaxUncalledHostBytes - limits::kMaxUncalledBytes;
+  std::int64_t balance =
+      called + newly_sent / 16 - (received - connection.received);
+  if (connection.has_called) {
+    balance += limits::kAnswerBytesPerSegment *
+               std::int64_t{segments_sent - connection.segments_sent};
   }
-  connection.allowance = Refilled(
-      connection.allowance + balance, time, limits::kIdleBytesPerSecond,
-      connection.has_called ? limits::kMaxUncalledHostBytes
-                            : limits::kMaxUncalledBytes);
+  connection.owed =
+      -Refilled(balance - connection.owed, now - connection.at,
+                connection.has_called ? limits::kIdleBytesPerSecond
+                                      : limits::kStrangerBytesPerSecond,
+                /*most=*/0);
+  Host& host = HostOf(connection.host, now);
+  host.allowance =
+      std::min(host.allowance + balance, limits::kMaxUncalledHostBytes);
+  Forgive(connection, host);
+  connection.unexplained =
+      std::max<std::int64_t>(0, connection.owed - AheadOf(connection));
+  if (connection.unexplained <= limits::kMaxNoiseBytes) {
+    connection.owes_since.reset();
+  } else if (!connection.owes_since) {
+    connection.owes_since = std::chrono::steady_clock::now();
+  }
   int unread = 0;
   if (ioctl(connection.watched.get(), FIONREAD, &unread) == 0) {
     connection.read = received - unread;
   }
-  if (called > 0 || newly_sent > 0) {
-    connection.quiet_from = connection.read;
+  if (called > 0 || newly_sent > 0) connection.quiet_from = connection.read;
+  // Nor is it what the process works for while it has nothing to read of it.
+  if (connection.read == connection.quiet_from) {
     connection.quiet_since_work = WorkOf(CLOCK_PROCESS_CPUTIME_ID);
   }
   connection.received = received;
   connection.sent = sent;
+  connection.segments_sent = segments_sent;
   connection.at = now;
-  Host& host = HostOf(connection.host, now);
+}
+
+void Acceptor::Forgive(Connection& connection, Host& host) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (ended_uploads_.erase(connection.peer) == 0) return;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (connection.forgiven &&
+      now < *connection.forgiven +
+                absl::ToChronoNanoseconds(limits::kForgivenessInterval)) {
+    return;
+  }
+  connection.forgiven = now;
+  const std::int64_t forgiven =
+      std::min<std::int64_t>(connection.owed, limits::kStreamAheadBytes);
+  connection.owed -= forgiven;
   host.allowance =
-      std::min(host.allowance + balance, limits::kMaxUncalledHostBytes);
-  return balance;
+      std::min(host.allowance + forgiven, limits::kMaxUncalledHostBytes);
 }
 
 bool Acceptor::IsQuiet(const Connection& connection) {
@@ -424,7 +502,6 @@ bool Acceptor::AcceptOne(const Listener& listener) {
           .host = std::move(host),
           .peer = std::move(peer),
           .at = absl::Now(),
-          .allowance = limits::kMaxUncalledBytes,
           .quiet_since_work = WorkOf(CLOCK_PROCESS_CPUTIME_ID)});
   return true;
 }

@@ -13,6 +13,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -51,6 +52,11 @@ class Acceptor {
     // Of one connection of TCP, before its peer knows of a limit, and until
     // their memory is given back; 0: any number.
     int max_streams = 0;
+    // Of all TCP connections, the bytes that they have sent beside calls, which
+    // gRPC may keep; 0: any number.
+    std::int64_t max_owed_bytes = 0;
+    // For how long a connection that has never called may owe some.
+    absl::Duration idle_timeout = absl::InfiniteDuration();
     // A TCP connection that takes longer to hand over is ended.
     absl::Duration max_hand_over = limits::kMaxHandOverTime;
   };
@@ -93,13 +99,20 @@ class Acceptor {
     // Empty for unix.
     std::string host;  // what it is counted by
     std::string peer;  // as gRPC names it
-    // What was seen of it last, and what it may send beside that.
+    // What was seen of it last.
     absl::Time at;
     std::int64_t received = 0;
     std::int64_t sent = 0;
-    std::int64_t allowance = 0;
+    std::uint32_t segments_sent = 0;  // it wraps
     bool has_called = false;
     bool ended = false;  // by us
+    // What it sent beside its calls, less what time forgives. How much of that
+    // is more than its uploads explain, and since when that is more than noise.
+    std::int64_t owed = 0;
+    std::int64_t unexplained = 0;
+    std::optional<std::chrono::steady_clock::time_point> owes_since = {};
+    // When it was forgiven last what came of refused uploads.
+    std::optional<std::chrono::steady_clock::time_point> forgiven = {};
     // Of what was received, how much gRPC has read, and had read when anything
     // was sent to it or called by it last; and the process' work until then.
     std::int64_t read = 0;
@@ -112,7 +125,7 @@ class Acceptor {
   // Where TCP connections come from.
   struct Host {
     int connections = 0;
-    // As a connection's.
+    // What its connections may send beside their calls, as of then.
     absl::Time at;
     std::int64_t allowance = 0;
   };
@@ -146,8 +159,14 @@ class Acceptor {
   void CheckFloods(absl::Time now);
   // Whether gRPC works on what it sends, and makes nothing of it.
   bool IsQuiet(const Connection& connection);
-  // Takes in what a connection has sent and called; the difference.
-  std::int64_t Account(Connection& connection, absl::Time now);
+  // Ends connections that owe the longest, until all owe no more than may be.
+  void CheckOwed(absl::Time now);
+  // Takes in what a connection has sent and called.
+  void Account(Connection& connection, absl::Time now);
+  // The same of its uploads.
+  void Forgive(Connection& connection, Host& host);
+  // Whether what a stranger began stands unfinished for too long.
+  bool Stands(const Connection& connection, absl::Duration idle_timeout);
   std::int64_t TakeCalled(const std::string& peer);
   // What the uploads of a connection may be ahead of their count.
   std::int64_t AheadOf(const Connection& connection);
@@ -192,6 +211,8 @@ class Acceptor {
 
   // Peer -> uploads that are under way.
   absl::flat_hash_map<std::string, Uploads> uploads_ ABSL_GUARDED_BY(mutex_);
+  // Peers of which an upload has ended since the last look.
+  absl::flat_hash_set<std::string> ended_uploads_ ABSL_GUARDED_BY(mutex_);
 
   // The thread's own.
   std::uint64_t next_id_;

@@ -103,14 +103,25 @@ absl::Status CheckOptions(const ServerOptions& options) {
   if (options.transfer_idle_timeout < absl::Milliseconds(100)) {
     return wrong("--transfer_idle_timeout: at least 100ms");
   }
+  for (const auto& [name, interval] :
+       {std::pair{"--health_interval", options.health_interval},
+        {"heartbeat_interval", options.heartbeat_interval}}) {
+    if (interval < limits::kMinInterval) {
+      return wrong(absl::StrCat(name, ": at least ",
+                                absl::FormatDuration(limits::kMinInterval)));
+    }
+  }
   return absl::OkStatus();
 }
 
 // The streams are those that gRPC tells peers of, once and for all.
 Acceptor::Limits ConnectionLimits(const ServerOptions& options,
                                   int max_streams) {
-  return {options.max_connections, options.max_connections_per_peer,
-          max_streams};
+  return {.max_connections = options.max_connections,
+          .max_connections_per_peer = options.max_connections_per_peer,
+          .max_streams = max_streams,
+          .max_owed_bytes = options.max_rpc_memory_bytes / 2,
+          .idle_timeout = options.transfer_idle_timeout};
 }
 
 void SetMilliseconds(grpc::ServerBuilder& builder, const char* argument,
@@ -317,6 +328,8 @@ class Server::State {
     if (tls_ != nullptr) tls_connections_ = take_connections(tls_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::UnavailableError("gRPC did not start");
+    // gRPC's own beginning is that it serves; WatchHealth finds out.
+    SetServing(false);
 
     std::vector<Acceptor::Listener> listeners;
     for (std::size_t i = 0; i < addresses.size(); ++i) {
@@ -355,6 +368,14 @@ class Server::State {
     stopped = std::move(acceptor_);
   }
 
+  void SetServing(bool serving) {
+    grpc::HealthCheckServiceInterface* service =
+        server_->GetHealthCheckService();
+    service->SetServingStatus("", serving);
+    service->SetServingStatus(v1::ContainerBuilder::service_full_name(),
+                              serving);
+  }
+
   // Brings grpc.health.v1 up to date, now and every health_interval.
   void WatchHealth() {
     const v1::HealthResponse health = engine_->Health(absl::ZeroDuration());
@@ -364,11 +385,7 @@ class Server::State {
     if (shut_down_) return;
     if (serving_ != serving) {
       serving_ = serving;
-      grpc::HealthCheckServiceInterface* service =
-          server_->GetHealthCheckService();
-      service->SetServingStatus("", serving);
-      service->SetServingStatus(v1::ContainerBuilder::service_full_name(),
-                                serving);
+      SetServing(serving);
       if (options_.logger != nullptr) {
         options_.logger->log(
             serving ? spdlog::level::info : spdlog::level::warn, "health: {}",

@@ -28,7 +28,7 @@
 #include "absl/types/span.h"
 #include "base/limits.h"
 #include "base/unique_fd.h"
-#include "gmock/gmock.h"
+#include "gtest/gtest.h"
 #include "support/processes.h"
 #include "support/status_matchers.h"
 
@@ -37,7 +37,6 @@ namespace {
 
 using ::containerbuilder::test_support::Eventually;
 using ::containerbuilder::test_support::IsOk;
-using ::testing::SizeIs;
 
 constexpr std::size_t kPart = 1024 * 1024;
 constexpr int kMaxStreams = 100;
@@ -60,18 +59,18 @@ class AcceptorTest : public testing::Test {
     absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Start(
         {{listener_.get(), /*is_unix=*/false,
           [this](UniqueFd connection) {
-            accepted_ = connection.get();
-            connected_.Notify();
+            const bool is_first = !connected_.HasBeenNotified();
+            if (is_first) {
+              accepted_ = connection.get();
+              connected_.Notify();
+            }
             ReadAll(connection);
+            if (is_first) ended_.Notify();
           }}},
-        {.max_connections = 10,
-         .max_connections_per_peer = 10,
-         .max_streams = kMaxStreams,
-         .max_hand_over = absl::InfiniteDuration()},
+        Limits(),
         [this](absl::Span<const std::string> peers) {
           ++counted_;
-          EXPECT_THAT(peers, SizeIs(1));
-          return std::vector<std::int64_t>{streams_};
+          return std::vector<std::int64_t>(peers.size(), streams_);
         },
         nullptr);
     ASSERT_THAT(acceptor, IsOk());
@@ -80,6 +79,12 @@ class AcceptorTest : public testing::Test {
     ASSERT_EQ(getsockname(client_.get(), name, &size), 0);
     peer_ = absl::StrCat("ipv4:127.0.0.1:", ntohs(address.sin_port));
     ASSERT_TRUE(connected_.WaitForNotificationWithTimeout(absl::Minutes(1)));
+  }
+  static Acceptor::Limits Limits() {
+    return {.max_connections = 10,
+            .max_connections_per_peer = 10,
+            .max_streams = kMaxStreams,
+            .max_hand_over = absl::InfiniteDuration()};
   }
   void TearDown() override {
     shutdown(client_.get(), SHUT_RDWR);
@@ -97,10 +102,11 @@ class AcceptorTest : public testing::Test {
   }
   // Of those that a flood is told by; false where the connection has ended.
   bool SendPart() { return Send(kPart); }
-  bool Send(std::size_t size) {
+  bool Send(std::size_t size) { return SendOn(client_, size); }
+  static bool SendOn(const UniqueFd& client, std::size_t size) {
     const std::string part(size, 'x');
     for (std::size_t sent = 0; sent < part.size();) {
-      const ssize_t put = send(client_.get(), part.data() + sent,
+      const ssize_t put = send(client.get(), part.data() + sent,
                                part.size() - sent, MSG_NOSIGNAL);
       if (put <= 0) return false;
       sent += static_cast<std::size_t>(put);
@@ -108,6 +114,14 @@ class AcceptorTest : public testing::Test {
     return true;
   }
   bool HasEnded() { return ended_.HasBeenNotified(); }
+  // Sends a little, and whether it is looked at after that and not ended: of
+  // one that is, no streams are counted.
+  bool GoesOn() { return GoesOn(client_); }
+  bool GoesOn(const UniqueFd& client) {
+    const int before = counted_.load();
+    return SendOn(client, kMaxStreams * limits::kLeastBytesPerStream) &&
+           Eventually([&] { return counted_.load() > before; });
+  }
   void Answer() { EXPECT_EQ(send(accepted_, "x", 1, MSG_NOSIGNAL), 1); }
   // Of this process.
   static void Work(absl::Duration time) {
@@ -124,16 +138,15 @@ class AcceptorTest : public testing::Test {
   std::atomic<int> counted_ = 0;
 
  private:
-  void ReadAll(const UniqueFd& connection) {
+  static void ReadAll(const UniqueFd& connection) {
     std::string buffer(1 << 20, '\0');
     while (true) {
       pollfd readable = {connection.get(), POLLIN, 0};
       poll(&readable, 1, -1);
       const ssize_t got =
           recv(connection.get(), buffer.data(), buffer.size(), 0);
-      if (got == 0 || (got < 0 && errno != EAGAIN)) break;
+      if (got == 0 || (got < 0 && errno != EAGAIN)) return;
     }
-    ended_.Notify();
   }
 
   UniqueFd listener_;
@@ -157,11 +170,80 @@ TEST_F(AcceptorTest, WhoHasCalledMaySendMoreAheadOfCalls) {
 }
 
 TEST_F(AcceptorTest, UploadsThatBringNothingPayForNoFlood) {
-  for (int i = 0; i < kPartsOfAFlood && SendPart(); ++i) {
+  for (int i = 0; i < 2 * kPartsOfAFlood && SendPart(); ++i) {
     acceptor_->BeginUpload(peer_);
     acceptor_->EndUpload(peer_);
   }
   EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
+}
+
+// Of one that is refused at once, nothing is read but what gRPC takes ahead.
+TEST_F(AcceptorTest, WhatRefusedUploadsSentIsForgiven) {
+  Acceptor::Limits limits = Limits();
+  limits.max_owed_bytes = 1;  // but for noise
+  acceptor_->SetLimits(limits);
+  acceptor_->CountCall(peer_, 0);
+  acceptor_->BeginUpload(peer_);
+  ASSERT_TRUE(Send(limits::kStreamAheadBytes));
+  ASSERT_TRUE(GoesOn());
+  acceptor_->EndUpload(peer_);
+  EXPECT_TRUE(GoesOn());
+  // But not as often as one likes.
+  acceptor_->BeginUpload(peer_);
+  acceptor_->EndUpload(peer_);
+  ASSERT_TRUE(Send(limits::kStreamAheadBytes));
+  EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
+}
+
+// As a client does to each small event, with a ping and a window's update.
+TEST_F(AcceptorTest, AnswersToWhatIsSentAreNoFlood) {
+  Acceptor::Limits limits = Limits();
+  limits.max_owed_bytes = 1;
+  acceptor_->SetLimits(limits);
+  acceptor_->CountCall(peer_, 0);
+  for (int i = 0; i < 10'000; ++i) {
+    Answer();
+    ASSERT_TRUE(Send(limits::kAnswerBytesPerSegment));
+  }
+  EXPECT_TRUE(GoesOn());
+}
+
+TEST_F(AcceptorTest, OthersFromWhereAFloodCameGoOn) {
+  const UniqueFd other = Connect();
+  ASSERT_TRUE(GoesOn(other));
+  streams_ = 10 * kMaxStreams;
+  ASSERT_TRUE(Send(kMaxStreams * limits::kLeastBytesPerStream));
+  ASSERT_TRUE(Eventually([this] { return HasEnded(); }));
+  streams_ = 0;
+  EXPECT_TRUE(GoesOn(other));
+  // New ones from there are not taken.
+  const UniqueFd late = Connect();
+  char byte = 0;
+  EXPECT_LE(recv(late.get(), &byte, 1, 0), 0);
+  EXPECT_TRUE(GoesOn(other));
+}
+
+// A request that does not end, or a stream of which gRPC keeps the request.
+TEST_F(AcceptorTest, WhatAStrangerBeganDoesNotStandForLong) {
+  Acceptor::Limits limits = Limits();
+  limits.idle_timeout = absl::Milliseconds(1);
+  acceptor_->SetLimits(limits);
+  ASSERT_TRUE(Send(limits::kMaxNoiseBytes / 2));
+  EXPECT_TRUE(GoesOn());
+  ASSERT_TRUE(Send(limits::kMaxNoiseBytes));
+  EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
+}
+
+TEST_F(AcceptorTest, OfAllThatOweTooMuchWhoOwesLongestGoesFirst) {
+  Acceptor::Limits limits = Limits();
+  limits.max_owed_bytes = 3 * limits::kMaxNoiseBytes;
+  acceptor_->SetLimits(limits);
+  const UniqueFd other = Connect();
+  ASSERT_TRUE(Send(2 * limits::kMaxNoiseBytes));
+  ASSERT_TRUE(GoesOn());
+  ASSERT_TRUE(SendOn(other, 2 * limits::kMaxNoiseBytes));
+  EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
+  EXPECT_TRUE(GoesOn(other));
 }
 
 // As one that is refused while more of it is on its way.
@@ -229,9 +311,9 @@ TEST_F(AcceptorTest, MoreStreamsThanMayBeAreAFlood) {
 
 // Others wait for it.
 TEST_F(AcceptorTest, WhoKeepsTheHandOverIsEnded) {
-  acceptor_->SetLimits({.max_connections = 10,
-                        .max_connections_per_peer = 10,
-                        .max_hand_over = absl::Milliseconds(100)});
+  Acceptor::Limits limits = Limits();
+  limits.max_hand_over = absl::Milliseconds(100);
+  acceptor_->SetLimits(limits);
   EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
 }
 

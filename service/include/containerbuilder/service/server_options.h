@@ -87,6 +87,7 @@ struct ServerOptions : EngineOptions {
   // stalls its calls). One over TCP with more than twice is reset. 0: no limit.
   int max_streams_per_connection = 100;
   // What gRPC may keep in memory for all connections; over it, it closes some.
+  // Of what was begun and not finished, half of it. 0: no limit.
   std::int64_t max_rpc_memory_bytes = std::int64_t{512} << 20;
   // A connection on which nothing is called is closed after this.
   absl::Duration max_connection_idle = absl::Minutes(10);
