@@ -216,7 +216,8 @@ inline constexpr int kMaxPageSize = 1000;
 inline constexpr int kMaxListAnnotations = 100;
 // How long one call may search: for 100 annotations through some 4,000 builds,
 // for a few through ten times as many as are retained. Lists wait for each
-// other.
+// other, and all of kRequestThreads together no longer than the store lets them
+// (SqliteBuildStore::Options::busy_timeout).
 inline constexpr absl::Duration kMaxListTime = absl::Milliseconds(500);
 
 // How long a pipe that stays open after nerdctl's exit may be silent before

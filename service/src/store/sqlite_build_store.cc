@@ -20,6 +20,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -460,14 +461,17 @@ class SqliteBuildStore::Connection {
   }
 
  private:
-  // Waits for the connection; false where the deadline passes.
+  // Waits for the connection; false where the deadline passes. In the order of
+  // the calls: who comes again at once would have it again, many times over.
   bool Take(std::chrono::steady_clock::time_point deadline) {
     std::unique_lock lock(mutex_);
-    if (!given_back_.wait_until(lock, deadline, [this] { return !in_use_; })) {
-      return false;
-    }
-    in_use_ = true;
-    return true;
+    const std::int64_t turn = next_turn_++;
+    waiting_.insert(turn);
+    const bool taken = given_back_.wait_until(
+        lock, deadline, [&] { return !in_use_ && *waiting_.begin() == turn; });
+    waiting_.erase(turn);
+    if (taken) in_use_ = true;
+    return taken;
   }
 
   void GiveBack() {
@@ -475,7 +479,7 @@ class SqliteBuildStore::Connection {
       const std::lock_guard lock(mutex_);
       in_use_ = false;
     }
-    given_back_.notify_one();
+    given_back_.notify_all();
   }
 
   const std::string path_;
@@ -484,7 +488,10 @@ class SqliteBuildStore::Connection {
   // Not absl::Mutex, whose timeouts follow the wall clock.
   std::mutex mutex_;
   std::condition_variable given_back_;
-  bool in_use_ = false;  // guarded by mutex_
+  // Guarded by mutex_.
+  bool in_use_ = false;
+  std::int64_t next_turn_ = 0;
+  std::set<std::int64_t> waiting_;
 };
 
 SqliteBuildStore::SqliteBuildStore(std::string path,

@@ -1,8 +1,11 @@
 #include "store/sqlite_build_store.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
@@ -19,6 +23,7 @@
 #include "base/timestamps.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "support/processes.h"
 #include "support/status_matchers.h"
 #include "support/temp_dir.h"
 #include "unit/store/records.h"
@@ -27,12 +32,14 @@ namespace containerbuilder::service {
 namespace {
 
 using test_support::CreateTimeOf;
+using test_support::Eventually;
 using test_support::IsOk;
 using test_support::IsRecord;
 using test_support::MakeEndedRecord;
 using test_support::MakeRecord;
 using test_support::NameOf;
 using test_support::NamesOf;
+using test_support::ReadFile;
 using test_support::StatusIs;
 using test_support::TempDir;
 using testing::ElementsAre;
@@ -504,6 +511,40 @@ TEST_F(SqliteBuildStoreTest, OnlyListsWaitForAList) {
   go_on.Notify();
   lists.join();
   EXPECT_THAT(store_->List({.page_size = 1000})->records, SizeIs(300));
+}
+
+TEST_F(SqliteBuildStoreTest, WhoListsAgainAndAgainKeepsNobodyOut) {
+  // Each list calls once, when it has its turn.
+  std::vector<std::thread::id> turns;
+  std::function<void()> on_first_turn;
+  Reopen({.uptime = [&] {
+    turns.push_back(std::this_thread::get_id());
+    if (turns.size() == 1) on_first_turn();
+    return absl::ZeroDuration();
+  }});
+  for (int round = 0; round < 10; ++round) {
+    turns.clear();
+    std::thread other;
+    std::atomic<pid_t> other_id = 0;
+    on_first_turn = [&] {
+      other = std::thread([&] {
+        other_id = gettid();
+        EXPECT_THAT(store_->List({}), IsOk());
+      });
+      // Asleep, which he is when he waits for his turn.
+      EXPECT_TRUE(Eventually([&] {
+        return absl::StrContains(
+            ReadFile(
+                absl::StrCat("/proc/self/task/", other_id.load(), "/stat")),
+            ") S ");
+      }));
+    };
+    const std::thread::id me = std::this_thread::get_id();
+    for (int i = 0; i < 3; ++i) EXPECT_THAT(store_->List({}), IsOk());
+    const std::thread::id his = other.get_id();
+    other.join();
+    EXPECT_THAT(turns, ElementsAre(me, his, me, me));
+  }
 }
 
 TEST_F(SqliteBuildStoreTest, AListThatTakesTooLongEndsAndTheNextDoesNot) {
