@@ -209,10 +209,16 @@ inline constexpr absl::Duration kLeftoverTimeout = absl::Seconds(10);
 // WatchBuildRequest.heartbeat_interval: each heartbeat is a message to write.
 inline constexpr absl::Duration kMinHeartbeatInterval = absl::Milliseconds(100);
 
-// ListBuilds. Each annotation is a subquery of its own.
+// ListBuilds. Each annotation is a subquery of its own for each build that has
+// those before it.
 inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageSize = 1000;
 inline constexpr int kMaxListAnnotations = 100;
+// How long one call may search: for 100 annotations through some 4,000 builds,
+// for a few through ten times as many as are retained. Lists wait for each
+// other, and all of kRequestThreads together no longer than the store lets them
+// (SqliteBuildStore::Options::busy_timeout).
+inline constexpr absl::Duration kMaxListTime = absl::Milliseconds(500);
 
 // How long a pipe that stays open after nerdctl's exit may be silent before
 // its holders are ended, and how long it may go on talking.

@@ -198,6 +198,21 @@ absl::StatusOr<ListQuery> ReadListQuery(const v1::ListBuildsRequest& request,
   return query;
 }
 
+absl::Status ListTooLong(int annotations) {
+  // All else is quick to search for: it is the disk then.
+  if (annotations == 0) {
+    return errors::StorageSlow("the records take too long to read; try again");
+  }
+  return errors::TooLarge(
+      "annotations",
+      absl::StrCat("a list is searched for ",
+                   absl::FormatDuration(limits::kMaxListTime),
+                   " at most, and these ", annotations,
+                   " take longer among so many builds; ask for fewer, or for "
+                   "less time between create_time_from and create_time_before"),
+      /*setting=*/"");
+}
+
 bool MaySee(const v1::Build& build, const Caller& caller) {
   return caller.is_admin() || build.requester() == caller.name;
 }
@@ -1080,6 +1095,9 @@ absl::StatusOr<v1::ListBuildsResponse> Engine::ListBuilds(
     live = live_;
   }
   absl::StatusOr<ListPage> page = store_->List(query);
+  if (absl::IsDeadlineExceeded(page.status())) {
+    return ListTooLong(request.annotations_size());
+  }
   if (!page.ok()) return ForCaller(page.status());
   v1::ListBuildsResponse response;
   for (BuildRecord& record : page->records) {

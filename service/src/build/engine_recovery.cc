@@ -74,8 +74,9 @@ std::optional<std::string> WhoseToForget(
 absl::Status Engine::OpenStore() {
   const std::string path = state_.records_path();
   const auto open = [&]() -> absl::StatusOr<std::unique_ptr<SqliteBuildStore>> {
-    CONTAINERBUILDER_ASSIGN_OR_RETURN(std::unique_ptr<SqliteBuildStore> opened,
-                                      SqliteBuildStore::Open(path));
+    CONTAINERBUILDER_ASSIGN_OR_RETURN(
+        std::unique_ptr<SqliteBuildStore> opened,
+        SqliteBuildStore::Open(path, {.uptime = host_.uptime}));
     // The records that the start needs: SQLite itself does not check them.
     CONTAINERBUILDER_RETURN_IF_ERROR(opened->Unfinished().status());
     return opened;

@@ -93,6 +93,8 @@ class BuildStore {
   FindByRequestId(const std::string& requester,
                   const std::string& request_id) = 0;
 
+  // Only lists wait for it. DEADLINE_EXCEEDED where it would take longer than
+  // limits::kMaxListTime.
   virtual absl::StatusOr<ListPage> List(const ListQuery& query) = 0;
 
   // Those that have not ended, by arrival.

@@ -15,10 +15,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -31,6 +33,7 @@
 #include "base/build_state.h"
 #include "base/canonical_hash.h"
 #include "base/failpoint.h"
+#include "base/limits.h"
 #include "base/status_macros.h"
 #include "store/list_sql.h"
 
@@ -113,6 +116,8 @@ absl::Status ToStatus(const SQLite::Exception& error, int system_error,
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL:
       return absl::UnavailableError(message);
+    case SQLITE_INTERRUPT:
+      return absl::DeadlineExceededError(message);
     case SQLITE_FULL:
     case SQLITE_NOMEM:
       return absl::ResourceExhaustedError(message);
@@ -347,6 +352,36 @@ absl::StatusOr<std::vector<BuildRecord>> ReadRecords(
   return records;
 }
 
+// While there is one, what the connection does ends with SQLITE_INTERRUPT once
+// it has taken this long.
+class TimeLimit {
+ public:
+  TimeLimit(SQLite::Database& database, absl::Duration limit,
+            const std::function<absl::Duration()>& uptime)
+      : database_(database), uptime_(uptime), end_(uptime() + limit) {
+    sqlite3_progress_handler(database_.getHandle(), kStepsBetweenLooks, &IsOver,
+                             this);
+  }
+  TimeLimit(const TimeLimit&) = delete;
+  TimeLimit& operator=(const TimeLimit&) = delete;
+  ~TimeLimit() {
+    sqlite3_progress_handler(database_.getHandle(), 0, nullptr, nullptr);
+  }
+
+ private:
+  // Of SQLite's machine: together far less than a millisecond.
+  static constexpr int kStepsBetweenLooks = 1000;
+
+  static int IsOver(void* self) {
+    const auto& limit = *static_cast<const TimeLimit*>(self);
+    return limit.uptime_() > limit.end_ ? 1 : 0;
+  }
+
+  SQLite::Database& database_;
+  const std::function<absl::Duration()>& uptime_;
+  const absl::Duration end_;
+};
+
 std::vector<std::string> ReadNames(SQLite::Statement& statement) {
   std::vector<std::string> names;
   while (statement.executeStep()) {
@@ -426,14 +461,17 @@ class SqliteBuildStore::Connection {
   }
 
  private:
-  // Waits for the connection; false where the deadline passes.
+  // Waits for the connection; false where the deadline passes. In the order of
+  // the calls: who comes again at once would have it again, many times over.
   bool Take(std::chrono::steady_clock::time_point deadline) {
     std::unique_lock lock(mutex_);
-    if (!given_back_.wait_until(lock, deadline, [this] { return !in_use_; })) {
-      return false;
-    }
-    in_use_ = true;
-    return true;
+    const std::int64_t turn = next_turn_++;
+    waiting_.insert(turn);
+    const bool taken = given_back_.wait_until(
+        lock, deadline, [&] { return !in_use_ && *waiting_.begin() == turn; });
+    waiting_.erase(turn);
+    if (taken) in_use_ = true;
+    return taken;
   }
 
   void GiveBack() {
@@ -441,7 +479,7 @@ class SqliteBuildStore::Connection {
       const std::lock_guard lock(mutex_);
       in_use_ = false;
     }
-    given_back_.notify_one();
+    given_back_.notify_all();
   }
 
   const std::string path_;
@@ -450,12 +488,18 @@ class SqliteBuildStore::Connection {
   // Not absl::Mutex, whose timeouts follow the wall clock.
   std::mutex mutex_;
   std::condition_variable given_back_;
-  bool in_use_ = false;  // guarded by mutex_
+  // Guarded by mutex_.
+  bool in_use_ = false;
+  std::int64_t next_turn_ = 0;
+  std::set<std::int64_t> waiting_;
 };
 
-SqliteBuildStore::SqliteBuildStore(std::string path) : path_(std::move(path)) {}
+SqliteBuildStore::SqliteBuildStore(std::string path,
+                                   std::function<absl::Duration()> uptime)
+    : path_(std::move(path)), uptime_(std::move(uptime)) {}
 
 SqliteBuildStore::~SqliteBuildStore() {
+  lister_ = nullptr;
   reader_ = nullptr;
   if (writer_ == nullptr) return;
   const absl::Status closed = writer_->Write([](SQLite::Database& database) {
@@ -488,11 +532,13 @@ absl::StatusOr<std::unique_ptr<SqliteBuildStore>> SqliteBuildStore::Open(
     return DataLoss(path, "it is empty, but its -wal is there");
   }
 
-  std::unique_ptr<SqliteBuildStore> store(new SqliteBuildStore(path));
+  std::unique_ptr<SqliteBuildStore> store(
+      new SqliteBuildStore(path, options.uptime));
   std::unique_ptr<Connection> writer;
   try {
     writer = std::make_unique<Connection>(path, options.busy_timeout);
     store->reader_ = std::make_unique<Connection>(path, options.busy_timeout);
+    store->lister_ = std::make_unique<Connection>(path, options.busy_timeout);
   } catch (const SQLite::Exception& error) {
     return ToStatus(error, errno, path);
   }
@@ -505,12 +551,14 @@ absl::StatusOr<std::unique_ptr<SqliteBuildStore>> SqliteBuildStore::Open(
       return DataLoss(path, error.what());
     }
   }));
-  CONTAINERBUILDER_RETURN_IF_ERROR(
-      store->reader_->Use([&](SQLite::Database& database) {
-        SetUp(database);
-        database.exec("PRAGMA query_only = ON");
-        return absl::OkStatus();
-      }));
+  for (Connection* reads : {store->reader_.get(), store->lister_.get()}) {
+    CONTAINERBUILDER_RETURN_IF_ERROR(
+        reads->Use([&](SQLite::Database& database) {
+          SetUp(database);
+          database.exec("PRAGMA query_only = ON");
+          return absl::OkStatus();
+        }));
+  }
   store->writer_ = std::move(writer);
   return store;
 }
@@ -651,8 +699,9 @@ absl::StatusOr<ListPage> SqliteBuildStore::List(const ListQuery& query) {
     return absl::InvalidArgumentError(
         absl::StrCat("more than ", ListQuery::kMaxAnnotations, " annotations"));
   }
-  return reader_->Use(
+  return lister_->Use(
       [&](SQLite::Database& database) -> absl::StatusOr<ListPage> {
+        const TimeLimit time_limit(database, limits::kMaxListTime, uptime_);
         const ListSql sql = MakeListSql(query);
         SQLite::Statement statement(database, sql.text);
         for (std::size_t i = 0; i < sql.values.size(); ++i) {

@@ -1,7 +1,9 @@
 #ifndef CONTAINERBUILDER_STORE_SQLITE_BUILD_STORE_H_
 #define CONTAINERBUILDER_STORE_SQLITE_BUILD_STORE_H_
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +26,12 @@ class SqliteBuildStore final : public BuildStore {
     // How long a call waits for others: other calls, and other programs that
     // have locked the file.
     absl::Duration busy_timeout = absl::Seconds(5);
+    // Time that passed since some moment, which bounds lists. Called by List,
+    // now and then while it searches.
+    std::function<absl::Duration()> uptime = [] {
+      return absl::FromChrono(
+          std::chrono::steady_clock::now().time_since_epoch());
+    };
   };
 
   // Opens or creates the file, mode 0600, and brings its schema up to date. No
@@ -69,11 +77,14 @@ class SqliteBuildStore final : public BuildStore {
   // A connection and the right to use it.
   class Connection;
 
-  explicit SqliteBuildStore(std::string path);
+  SqliteBuildStore(std::string path, std::function<absl::Duration()> uptime);
 
   const std::string path_;
+  const std::function<absl::Duration()> uptime_;
   std::unique_ptr<Connection> writer_;
   std::unique_ptr<Connection> reader_;
+  // For List, whose callers choose what it costs: nobody else waits for it.
+  std::unique_ptr<Connection> lister_;
 };
 
 }  // namespace containerbuilder::service

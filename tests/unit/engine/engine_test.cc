@@ -25,6 +25,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "base/build_state.h"
+#include "base/limits.h"
 #include "base/timestamps.h"
 #include "gmock/gmock.h"
 #include "store/sqlite_build_store.h"
@@ -32,6 +33,7 @@
 #include "support/processes.h"
 #include "support/status_matchers.h"
 #include "support/temp_dir.h"
+#include "unit/store/records.h"
 
 namespace containerbuilder::service {
 namespace {
@@ -43,7 +45,9 @@ using test_support::HasReason;
 using test_support::IsOk;
 using test_support::StatusIs;
 using test_support::TempDir;
+using testing::AllOf;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr char kHelp[] =
@@ -65,7 +69,7 @@ struct FakeHost {
     host.now = [this] { return absl::FromUnixMicros(now.load()); };
     host.uptime = [this] {
       ++uptime_calls;
-      return absl::Microseconds(uptime.load());
+      return absl::Microseconds(uptime += uptime_step);
     };
     host.free_disk = [this](const std::string&) { return free_bytes.load(); };
     return host;
@@ -83,7 +87,9 @@ struct FakeHost {
   std::atomic<std::int64_t> now = absl::ToUnixMicros(
       absl::FromCivil(absl::CivilDay(2026, 1, 1), absl::UTCTimeZone()));
   std::atomic<std::int64_t> uptime = 1'000'000;
-  // By each sweep once, and by nobody else but the engine's maker.
+  // What each look at it adds.
+  std::atomic<std::int64_t> uptime_step = 0;
+  // By each sweep once, and by nobody else but the engine's maker and lists.
   std::atomic<int> uptime_calls = 0;
   std::atomic<std::uint64_t> free_bytes = std::uint64_t{1} << 40;
 };
@@ -869,6 +875,41 @@ TEST_F(LockedStoreTest, ABuildThatIsNotRecordedIsNotAdmitted) {
   EXPECT_TRUE(std::filesystem::is_empty(folder_.Path("state/builds")));
   EXPECT_EQ(Run("ctx").state(), v1::Build::STATE_SUCCEEDED);
   EXPECT_EQ(Starts("ctx"), 1);
+}
+
+TEST_F(EngineTest, AListThatTakesTooLongIsToldWithTheWayOut) {
+  // Enough of them that the store looks at its clock.
+  std::vector<BuildRecord> records;
+  v1::ListBuildsRequest request;
+  for (int i = 0; i < 200; ++i) {
+    BuildRecord& record = records.emplace_back(
+        test_support::MakeEndedRecord(i, absl::Seconds(1)));
+    folder_.MakeDir("state/" + record.build().name());
+    for (int k = 0; k < 100; ++k) {
+      (*record.mutable_build()->mutable_annotations())[absl::StrCat(k)] = "x";
+    }
+    *request.mutable_annotations() = record.build().annotations();
+  }
+  ASSERT_THAT(OpenStore()->InsertAll(records), IsOk());
+  options_.retain_age = absl::InfiniteDuration();
+  Start();
+  EXPECT_EQ(engine_->ListBuilds(request, kLocal)->builds_size(), 50);
+
+  host_.uptime_step = absl::ToInt64Microseconds(2 * limits::kMaxListTime);
+  const absl::Status refused = engine_->ListBuilds(request, kLocal).status();
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kResourceExhausted,
+                                AllOf(HasSubstr("these 100 take"),
+                                      HasSubstr("create_time_from"))));
+  EXPECT_THAT(refused, HasReason("TOO_LARGE"));
+  EXPECT_THAT(std::string(*refused.GetPayload(
+                  "type.googleapis.com/google.rpc.BadRequest")),
+              HasSubstr("annotations"));
+  // Without, it is nothing that was asked for.
+  request.clear_annotations();
+  request.set_page_size(1000);
+  EXPECT_THAT(engine_->ListBuilds(request, kLocal), HasReason("STORAGE"));
+  host_.uptime_step = 0;
+  EXPECT_EQ(engine_->ListBuilds(request, kLocal)->builds_size(), 200);
 }
 
 // --- The disk ---------------------------------------------------------------

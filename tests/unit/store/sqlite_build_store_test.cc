@@ -1,8 +1,11 @@
 #include "store/sqlite_build_store.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,11 +15,15 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "base/limits.h"
 #include "base/timestamps.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "support/processes.h"
 #include "support/status_matchers.h"
 #include "support/temp_dir.h"
 #include "unit/store/records.h"
@@ -25,12 +32,14 @@ namespace containerbuilder::service {
 namespace {
 
 using test_support::CreateTimeOf;
+using test_support::Eventually;
 using test_support::IsOk;
 using test_support::IsRecord;
 using test_support::MakeEndedRecord;
 using test_support::MakeRecord;
 using test_support::NameOf;
 using test_support::NamesOf;
+using test_support::ReadFile;
 using test_support::StatusIs;
 using test_support::TempDir;
 using testing::ElementsAre;
@@ -45,9 +54,9 @@ class SqliteBuildStoreTest : public testing::Test {
  protected:
   SqliteBuildStoreTest() { Reopen(); }
 
-  void Reopen() {
+  void Reopen(const SqliteBuildStore::Options& options = {}) {
     store_ = nullptr;
-    auto store = SqliteBuildStore::Open(path_);
+    auto store = SqliteBuildStore::Open(path_, options);
     if (!store.ok()) throw std::runtime_error(store.status().ToString());
     store_ = *std::move(store);
   }
@@ -445,6 +454,140 @@ TEST_F(SqliteBuildStoreTest, APageIsBoundedInBytes) {
   const auto last = store_->List(query);
   EXPECT_THAT(NamesOf(last->records), ElementsAre(NameOf(0)));
   EXPECT_EQ(last->next_before_arrival, std::nullopt);
+}
+
+// Of 300 builds the store looks at its clock while it lists them.
+std::vector<storage::v1::BuildRecord> MakeRecords(int count,
+                                                  int annotations = 0) {
+  std::vector<storage::v1::BuildRecord> records;
+  for (int i = 0; i < count; ++i) {
+    storage::v1::BuildRecord& record = records.emplace_back(MakeRecord(i));
+    record.set_request_id(absl::StrCat(i));
+    for (int k = 0; k < annotations; ++k) {
+      (*record.mutable_build()->mutable_annotations())[absl::StrCat(k)] = "x";
+    }
+  }
+  return records;
+}
+
+// Looks for 100 annotations of those, of which no build has the last.
+ListQuery LongQuery() {
+  ListQuery query;
+  for (int i = 0; i < 100; ++i) query.annotations[absl::StrCat(i)] = "x";
+  query.annotations["99"] = "y";
+  return query;
+}
+
+TEST_F(SqliteBuildStoreTest, OnlyListsWaitForAList) {
+  absl::Notification is_listing;
+  absl::Notification go_on;
+  int calls = 0;
+  Reopen({.busy_timeout = absl::Milliseconds(50), .uptime = [&] {
+            // The first is before it reads.
+            if (++calls == 2) {
+              is_listing.Notify();
+              go_on.WaitForNotification();
+            }
+            return absl::ZeroDuration();
+          }});
+  ASSERT_THAT(store_->InsertAll(MakeRecords(300)), IsOk());
+  std::thread lists([&] {
+    const auto page = store_->List({.page_size = 1000});
+    EXPECT_THAT(page, IsOk());
+    // As they were when it began.
+    EXPECT_THAT(page->records, SizeIs(300));
+  });
+  is_listing.WaitForNotification();
+  EXPECT_THAT(store_->List({}), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(store_->Get(NameOf(1)), IsOk());
+  EXPECT_THAT(store_->FindByRequestId("local", "1"), IsOk());
+  EXPECT_THAT(store_->Unfinished(), IsOk());
+  EXPECT_THAT(store_->Names(), IsOk());
+  EXPECT_THAT(store_->EndedTotals(), IsOk());
+  EXPECT_THAT(store_->OldestEnded({.limit = 1}), IsOk());
+  EXPECT_THAT(store_->Insert(MakeRecord(300)), IsOk());
+  EXPECT_THAT(store_->Update(MakeEndedRecord(1, absl::Seconds(1))), IsOk());
+  EXPECT_THAT(store_->Delete(NameOf(2)), IsOk());
+  go_on.Notify();
+  lists.join();
+  EXPECT_THAT(store_->List({.page_size = 1000})->records, SizeIs(300));
+}
+
+TEST_F(SqliteBuildStoreTest, WhoListsAgainAndAgainKeepsNobodyOut) {
+  // Each list calls once, when it has its turn.
+  std::vector<std::thread::id> turns;
+  std::function<void()> on_first_turn;
+  Reopen({.uptime = [&] {
+    turns.push_back(std::this_thread::get_id());
+    if (turns.size() == 1) on_first_turn();
+    return absl::ZeroDuration();
+  }});
+  for (int round = 0; round < 10; ++round) {
+    turns.clear();
+    std::thread other;
+    std::atomic<pid_t> other_id = 0;
+    on_first_turn = [&] {
+      other = std::thread([&] {
+        other_id = gettid();
+        EXPECT_THAT(store_->List({}), IsOk());
+      });
+      // Asleep, which he is when he waits for his turn.
+      EXPECT_TRUE(Eventually([&] {
+        return absl::StrContains(
+            ReadFile(
+                absl::StrCat("/proc/self/task/", other_id.load(), "/stat")),
+            ") S ");
+      }));
+    };
+    const std::thread::id me = std::this_thread::get_id();
+    for (int i = 0; i < 3; ++i) EXPECT_THAT(store_->List({}), IsOk());
+    const std::thread::id his = other.get_id();
+    other.join();
+    EXPECT_THAT(turns, ElementsAre(me, his, me, me));
+  }
+}
+
+TEST_F(SqliteBuildStoreTest, AListThatTakesTooLongEndsAndTheNextDoesNot) {
+  absl::Duration uptime = absl::Hours(1);
+  absl::Duration each = limits::kMaxListTime;
+  Reopen({.uptime = [&] { return uptime += each; }});
+  ASSERT_THAT(store_->InsertAll(MakeRecords(300)), IsOk());
+  EXPECT_THAT(store_->List({.page_size = 1000}),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr(path_)));
+  // Time counts for each by itself, from when it has its turn.
+  each = limits::kMaxListTime / 100;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_THAT(store_->List({.page_size = 1000})->records, SizeIs(300));
+  }
+  // What is not listed has no such end.
+  each = limits::kMaxListTime;
+  EXPECT_THAT(store_->Unfinished().value(), SizeIs(300));
+  EXPECT_THAT(store_->Names().value(), SizeIs(300));
+}
+
+// So that there is a way out for who is refused.
+TEST_F(SqliteBuildStoreTest, FewerAnnotationsOrANarrowerTimeAreLessWork) {
+  int looks = 0;
+  Reopen({.uptime = [&] {
+    ++looks;
+    return absl::ZeroDuration();
+  }});
+  ASSERT_THAT(store_->InsertAll(MakeRecords(300, /*annotations=*/100)), IsOk());
+  const ListQuery query = LongQuery();
+  const auto looks_at = [&](const ListQuery& list) {
+    looks = 0;
+    EXPECT_THAT(store_->List(list)->records, IsEmpty());
+    return looks;
+  };
+  const int all = looks_at(query);
+  EXPECT_GT(all, 100);
+  ListQuery narrow = query;
+  narrow.created_from = CreateTimeOf(100);
+  narrow.created_before = CreateTimeOf(110);
+  EXPECT_LT(looks_at(narrow), all / 5);
+  ListQuery few = query;
+  few.annotations = {{"98", "x"}, {"99", "y"}};
+  EXPECT_LT(looks_at(few), all / 5);
 }
 
 TEST_F(SqliteBuildStoreTest, ManyThreadsAtOnce) {
