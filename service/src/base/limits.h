@@ -216,7 +216,7 @@ inline constexpr int kMaxPageSize = 1000;
 inline constexpr int kMaxListAnnotations = 100;
 // How long one call may search: for 100 annotations through some 4,000 builds,
 // for a few through ten times as many as are retained. Lists wait for each
-// other, and all of kRequestThreads together no longer than the store lets them
+// other, and kListThreads of them no longer than the store lets them
 // (SqliteBuildStore::Options::busy_timeout).
 inline constexpr absl::Duration kMaxListTime = absl::Milliseconds(500);
 
@@ -270,17 +270,19 @@ inline constexpr std::int64_t kUploadAheadBytes =
 // sixteenth.
 inline constexpr std::int64_t kPieceOverheadBytes = 128;
 inline constexpr std::int64_t kIdleBytesPerSecond = 4 * 1024;
-// An event of a build is a segment, and to each grpc-go answers by a ping and a
-// window's update: 52 bytes over TLS, more than a sixteenth of what is small.
+// An event of a build is a segment that is not full, and to each grpc-go
+// answers by a ping and a window's update: 52 bytes over TLS, more than a
+// sixteenth of what is small.
 inline constexpr std::int64_t kAnswerBytesPerSegment = 48;
 // What an upload sent that was refused before any of it was read, at most
-// kStreamAheadBytes, is forgiven its connection so often.
+// kStreamAheadBytes, is forgiven its connection, of one upload so often.
 inline constexpr absl::Duration kForgivenessInterval = absl::Seconds(1);
-// A stranger, who has never called, is forgiven less, as gRPC may keep what he
-// began: it is for a probe each second, by gRPC's own health service. He is
-// ended where more than kMaxNoiseBytes stand for longer than
-// --transfer_idle_timeout and the time that they take at the least speed.
-inline constexpr std::int64_t kStrangerBytesPerSecond = 256;
+// A stranger, who has never called, is forgiven his pings alone, and nothing
+// for what he is sent, as gRPC may keep what he began. He is ended where more
+// than kMaxNoiseBytes stand for longer than --transfer_idle_timeout and the
+// time that they take at the least speed, and a call of his goes on; if none
+// does, it was finished, as a probe's calls of gRPC's own health service are.
+inline constexpr std::int64_t kStrangerBytesPerSecond = 16;
 inline constexpr std::int64_t kMaxNoiseBytes = 64 * 1024;
 inline constexpr std::int64_t kLeastBytesPerSecond = 16 * 1024;
 // The same of all connections from one host, so that one that floods does not
@@ -303,8 +305,8 @@ inline constexpr absl::Duration kMaxQuietWork = absl::Seconds(2);
 // counted of connections that sent enough to have begun the limit's number
 // since the last time: a frame's header and a byte each. One that has twice
 // the limit is ended, and its host loses kMaxUncalledBytes of what it may send
-// beside calls, for each time that it has twice the limit: it is refused for up
-// to minutes.
+// beside calls, for each time that it has twice the limit, but for no more than
+// ten minutes, in which it is refused.
 inline constexpr std::int64_t kLeastBytesPerStream = 10;
 // How many hosts without connections are remembered for what they sent.
 inline constexpr std::size_t kMaxRestingHosts = 1024;
@@ -356,6 +358,8 @@ inline constexpr std::size_t kMaxLoggedBytes = 128;
 // Threads, each kind for what may wait for the same thing. Requests may wait
 // for the disk; streams only read what was just written.
 inline constexpr int kRequestThreads = 8;
+// Callers choose what they cost, up to kMaxListTime.
+inline constexpr int kListThreads = 4;
 inline constexpr int kCancelThreads = 2;
 inline constexpr int kStreamThreads = 4;
 // Of the work of each kind, so much of one caller's is done at a time: the

@@ -200,7 +200,7 @@ absl::StatusOr<ListQuery> ReadListQuery(const v1::ListBuildsRequest& request,
 
 absl::Status ListTooLong(int annotations) {
   // All else is quick to search for: it is the disk then.
-  if (annotations == 0) {
+  if (annotations <= 1) {
     return errors::StorageSlow("the records take too long to read; try again");
   }
   return errors::TooLarge(

@@ -20,8 +20,10 @@
 #include <ctime>
 #include <limits>
 #include <optional>
+#include <tuple>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/memory/memory.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -218,7 +220,7 @@ void Acceptor::EndUpload(const std::string& peer) {
   if (given_back > 0) called_[peer] += given_back;
   uploads.counted -= given_back;
   if (--uploads.open == 0) uploads_.erase(found);
-  ended_uploads_.insert(peer);
+  ++ended_uploads_[peer];
 }
 
 void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
@@ -233,11 +235,8 @@ void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
 }
 
 void Acceptor::CheckFloods(absl::Time now) {
-  absl::Duration idle_timeout;
-  {
-    absl::MutexLock lock(&mutex_);
-    idle_timeout = limits_.idle_timeout;
-  }
+  // Once, as it takes long where there are many threads.
+  const std::chrono::nanoseconds work = WorkOf(CLOCK_PROCESS_CPUTIME_ID);
   absl::flat_hash_map<std::string, std::int64_t> ahead_of_host;
   for (const auto& [id, connection] : connections_) {
     const std::int64_t ahead = AheadOf(connection);
@@ -245,28 +244,17 @@ void Acceptor::CheckFloods(absl::Time now) {
   }
   for (auto& [id, connection] : connections_) {
     if (connection.peer.empty() || connection.ended) continue;
-    Account(connection, now);
-    if (IsQuiet(connection)) {
+    Account(connection, now, work);
+    const auto ahead = ahead_of_host.find(connection.host);
+    if (IsQuiet(connection, work)) {
       HostOf(connection.host, now).allowance -= limits::kMaxUncalledBytes;
       End(connection, now, "it sent what nothing can be made of");
-      continue;
-    }
-    const auto ahead = ahead_of_host.find(connection.host);
-    const bool floods =
-        connection.unexplained > (connection.has_called
-                                      ? limits::kMaxUncalledHostBytes
-                                      : limits::kMaxUncalledBytes) ||
-        // Others from there go on, who have sent nothing of this kind.
-        (connection.owes_since &&
-         HostOf(connection.host, now).allowance +
-                 (ahead == ahead_of_host.end() ? 0 : ahead->second) <
-             0);
-    if (floods) {
+    } else if (Floods(connection,
+                      ahead == ahead_of_host.end() ? 0 : ahead->second, now)) {
       End(connection, now, "it sent much and called nothing");
-    } else if (Stands(connection, idle_timeout)) {
-      End(connection, now, "it began what it did not finish");
     }
   }
+  CheckStanding(now);
   CheckOwed(now);
   CheckStreams(now);
   CheckHandOver(now);
@@ -274,10 +262,65 @@ void Acceptor::CheckFloods(absl::Time now) {
     ForgetRestedHosts(now);
   }
   absl::MutexLock lock(&mutex_);
-  // What is left is of connections that have ended, or came just now.
-  if (called_.size() > connections_.size() + limits::kMaxRestingHosts) {
-    called_.clear();
-    ended_uploads_.clear();
+  if (called_.size() + ended_uploads_.size() <=
+      2 * connections_.size() + limits::kMaxRestingHosts) {
+    return;
+  }
+  // What is left of connections that have ended.
+  absl::flat_hash_set<absl::string_view> peers;
+  for (const auto& [id, connection] : connections_) {
+    peers.insert(connection.peer);
+  }
+  const auto is_gone = [&peers](const auto& entry) {
+    return !peers.contains(entry.first);
+  };
+  absl::erase_if(called_, is_gone);
+  absl::erase_if(ended_uploads_, is_gone);
+}
+
+bool Acceptor::Floods(const Connection& connection, std::int64_t host_ahead,
+                      absl::Time now) {
+  // Others from where a flood came go on, and their requests.
+  const bool is_of_host =
+      connection.has_called ? connection.unexplained > limits::kMaxUncalledBytes
+                            : connection.owes_since.has_value();
+  return connection.unexplained > (connection.has_called
+                                       ? limits::kMaxUncalledHostBytes
+                                       : limits::kMaxUncalledBytes) ||
+         (is_of_host &&
+          HostOf(connection.host, now).allowance + host_ahead < 0);
+}
+
+void Acceptor::CheckStanding(absl::Time now) {
+  absl::Duration idle_timeout;
+  {
+    absl::MutexLock lock(&mutex_);
+    idle_timeout = limits_.idle_timeout;
+  }
+  const auto steady_now = std::chrono::steady_clock::now();
+  std::vector<Connection*> standing;
+  std::vector<std::string> peers;
+  for (auto& [id, connection] : connections_) {
+    if (connection.ended || connection.has_called || !connection.owes_since ||
+        absl::FromChrono(steady_now - *connection.owes_since) <=
+            idle_timeout + absl::Seconds(connection.unexplained /
+                                         limits::kLeastBytesPerSecond)) {
+      continue;
+    }
+    standing.push_back(&connection);
+    peers.push_back(connection.peer);
+  }
+  if (peers.empty()) return;
+  const std::vector<std::int64_t> streams = count_streams_(peers);
+  for (std::size_t i = 0; i < standing.size(); ++i) {
+    if (streams[i] > 0) {
+      End(*standing[i], now, "it began what it did not finish");
+      continue;
+    }
+    // It was finished, as a probe's calls of gRPC's own health service are.
+    standing[i]->owed = 0;
+    standing[i]->unexplained = 0;
+    standing[i]->owes_since.reset();
   }
 }
 
@@ -295,25 +338,17 @@ void Acceptor::CheckOwed(absl::Time now) {
     owing.push_back(&connection);
   }
   if (most == 0 || owed <= most) return;
-  // What is about to be called was sent just now.
+  // Strangers first; and what is about to be called was sent just now.
   std::sort(owing.begin(), owing.end(),
             [](const Connection* a, const Connection* b) {
-              return a->owes_since < b->owes_since;
+              return std::tie(a->has_called, a->owes_since) <
+                     std::tie(b->has_called, b->owes_since);
             });
   for (Connection* connection : owing) {
     if (owed <= most) return;
     owed -= connection->unexplained;
     End(*connection, now, "there is much that was begun and not finished");
   }
-}
-
-bool Acceptor::Stands(const Connection& connection,
-                      absl::Duration idle_timeout) {
-  if (connection.has_called || !connection.owes_since) return false;
-  return absl::FromChrono(std::chrono::steady_clock::now() -
-                          *connection.owes_since) >
-         idle_timeout + absl::Seconds(connection.unexplained /
-                                      limits::kLeastBytesPerSecond);
 }
 
 void Acceptor::CheckStreams(absl::Time now) {
@@ -345,31 +380,39 @@ void Acceptor::CheckStreams(absl::Time now) {
     // Some have ended, and their memory is about to be given back.
     if (streams[i] <= 2 * most) continue;
     // Or it would come again at once.
-    HostOf(counted[i]->host, now).allowance -=
-        limits::kMaxUncalledBytes * (streams[i] / (2 * most));
+    std::int64_t& allowance = HostOf(counted[i]->host, now).allowance;
+    allowance = std::max(
+        allowance - limits::kMaxUncalledBytes * (streams[i] / (2 * most)),
+        std::min(allowance, -limits::kMaxUncalledHostBytes));
     End(*counted[i], now, "it began too many streams");
   }
 }
 
-void Acceptor::Account(Connection& connection, absl::Time now) {
+void Acceptor::Account(Connection& connection, absl::Time now,
+                       std::chrono::nanoseconds work) {
+  // Before what came: a request that is seen without its call is paid by it at
+  // the next look. The other way round its call would pay for nothing.
+  const std::int64_t called = TakeCalled(connection.peer);
   tcp_info info = {};
   socklen_t size = sizeof(info);
   if (getsockopt(connection.watched.get(), IPPROTO_TCP, TCP_INFO, &info,
                  &size) != 0) {
     return;
   }
-  // After that, so that no request is seen without its call for good.
-  const std::int64_t called = TakeCalled(connection.peer);
   if (called > 0) connection.has_called = true;
   const auto received = static_cast<std::int64_t>(info.tcpi_bytes_received);
   const auto sent = static_cast<std::int64_t>(info.tcpi_bytes_sent);
   const std::uint32_t segments_sent = info.tcpi_data_segs_out;
   const std::int64_t newly_sent = sent - connection.sent;
-  std::int64_t balance =
-      called + newly_sent / 16 - (received - connection.received);
+  std::int64_t balance = called - (received - connection.received);
+  // Strangers could have gRPC's own services answer them for that.
   if (connection.has_called) {
-    balance += limits::kAnswerBytesPerSegment *
-               std::int64_t{segments_sent - connection.segments_sent};
+    // Those that are full are no events.
+    const std::int64_t events =
+        std::int64_t{segments_sent - connection.segments_sent} -
+        newly_sent / std::max<std::int64_t>(info.tcpi_snd_mss, 1);
+    balance += newly_sent / 16 + limits::kAnswerBytesPerSegment *
+                                     std::max<std::int64_t>(events, 0);
   }
   connection.owed =
       -Refilled(balance - connection.owed, now - connection.at,
@@ -394,7 +437,7 @@ void Acceptor::Account(Connection& connection, absl::Time now) {
   if (called > 0 || newly_sent > 0) connection.quiet_from = connection.read;
   // Nor is it what the process works for while it has nothing to read of it.
   if (connection.read == connection.quiet_from) {
-    connection.quiet_since_work = WorkOf(CLOCK_PROCESS_CPUTIME_ID);
+    connection.quiet_since_work = work;
   }
   connection.received = received;
   connection.sent = sent;
@@ -403,15 +446,17 @@ void Acceptor::Account(Connection& connection, absl::Time now) {
 }
 
 void Acceptor::Forgive(Connection& connection, Host& host) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (ended_uploads_.erase(connection.peer) == 0) return;
-  }
   const auto now = std::chrono::steady_clock::now();
   if (connection.forgiven &&
       now < *connection.forgiven +
                 absl::ToChronoNanoseconds(limits::kForgivenessInterval)) {
     return;
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto ended = ended_uploads_.find(connection.peer);
+    if (ended == ended_uploads_.end()) return;
+    if (--ended->second == 0) ended_uploads_.erase(ended);
   }
   connection.forgiven = now;
   const std::int64_t forgiven =
@@ -421,10 +466,11 @@ void Acceptor::Forgive(Connection& connection, Host& host) {
       std::min(host.allowance + forgiven, limits::kMaxUncalledHostBytes);
 }
 
-bool Acceptor::IsQuiet(const Connection& connection) {
+bool Acceptor::IsQuiet(const Connection& connection,
+                       std::chrono::nanoseconds work) {
   return connection.read - connection.quiet_from >
              limits::kMaxQuietBytes + AheadOf(connection) &&
-         WorkOf(CLOCK_PROCESS_CPUTIME_ID) - connection.quiet_since_work >
+         work - connection.quiet_since_work >
              absl::ToChronoNanoseconds(limits::kMaxQuietWork);
 }
 
@@ -638,7 +684,11 @@ void Acceptor::Forget(std::uint64_t id) {
   if (found == connections_.end()) return;
   // Its last calls are its host's credit; of one that was ended nothing is.
   if (!found->second.peer.empty() && !found->second.ended) {
-    Account(found->second, absl::Now());
+    const absl::Time now = absl::Now();
+    Account(found->second, now, std::chrono::nanoseconds(0));
+    std::int64_t& allowance = HostOf(found->second.host, now).allowance;
+    allowance = std::min(allowance + TakeCalled(found->second.peer),
+                         limits::kMaxUncalledHostBytes);
   }
   const std::string& host = found->second.host;
   if (!host.empty()) {

@@ -13,7 +13,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -81,7 +80,7 @@ class Acceptor {
   // Stops; connections that were handed on go on.
   ~Acceptor();
 
-  // For connections to come.
+  // What is refused, for connections to come; what they may do, for all.
   void SetLimits(Limits limits);
 
   // A call came from there (as gRPC names it: `ipv4:127.0.0.1:5000`), of so
@@ -158,15 +157,22 @@ class Acceptor {
   // Ends connections that flood.
   void CheckFloods(absl::Time now);
   // Whether gRPC works on what it sends, and makes nothing of it.
-  bool IsQuiet(const Connection& connection);
+  bool IsQuiet(const Connection& connection, std::chrono::nanoseconds work);
   // Ends connections that owe the longest, until all owe no more than may be.
   void CheckOwed(absl::Time now);
-  // Takes in what a connection has sent and called.
-  void Account(Connection& connection, absl::Time now);
+  // Takes in what a connection has sent and called; `work` is what this process
+  // has done.
+  void Account(Connection& connection, absl::Time now,
+               std::chrono::nanoseconds work);
   // The same of its uploads.
   void Forgive(Connection& connection, Host& host);
-  // Whether what a stranger began stands unfinished for too long.
-  bool Stands(const Connection& connection, absl::Duration idle_timeout);
+  // Whether it floods, by itself or as one of its host's, whose uploads are
+  // ahead by so much.
+  bool Floods(const Connection& connection, std::int64_t host_ahead,
+              absl::Time now);
+  // Ends connections of strangers on which something stands unfinished for too
+  // long.
+  void CheckStanding(absl::Time now);
   std::int64_t TakeCalled(const std::string& peer);
   // What the uploads of a connection may be ahead of their count.
   std::int64_t AheadOf(const Connection& connection);
@@ -211,8 +217,8 @@ class Acceptor {
 
   // Peer -> uploads that are under way.
   absl::flat_hash_map<std::string, Uploads> uploads_ ABSL_GUARDED_BY(mutex_);
-  // Peers of which an upload has ended since the last look.
-  absl::flat_hash_set<std::string> ended_uploads_ ABSL_GUARDED_BY(mutex_);
+  // Peer -> uploads that have ended and were not forgiven.
+  absl::flat_hash_map<std::string, int> ended_uploads_ ABSL_GUARDED_BY(mutex_);
 
   // The thread's own.
   std::uint64_t next_id_;

@@ -149,6 +149,7 @@ ContainerBuilderService::ContainerBuilderService(
       parsing_(executors.parsing, /*is_of_all_callers=*/false),
       large_parsing_(executors.large_parsing, /*is_of_all_callers=*/false),
       requests_(executors.requests, /*is_of_all_callers=*/false),
+      lists_(executors.lists, /*is_of_all_callers=*/false),
       cancels_(executors.cancels, /*is_of_all_callers=*/false),
       health_(executors.health, /*is_of_all_callers=*/false),
       nerdctl_(executors.nerdctl, /*is_of_all_callers=*/false),
@@ -327,7 +328,7 @@ grpc::ServerUnaryReactor* ContainerBuilderService::ListBuilds(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
   return Answer<v1::ListBuildsRequest, v1::ListBuildsResponse>(
-      {context, request, response}, Role::kViewer, requests_,
+      {context, request, response}, Role::kViewer, lists_,
       [this](const v1::ListBuildsRequest& asked, const Caller& caller) {
         return engine_->ListBuilds(asked, caller);
       });
@@ -386,7 +387,14 @@ grpc::ServerReadReactor<grpc::ByteBuffer>* ContainerBuilderService::UploadBlobs(
     grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
   absl::StatusOr<Entry> entry =
       Enter(*context, Role::kBuilder, /*request=*/nullptr);
-  if (!entry.ok()) return UploadReactor::Fail(entry.status());
+  if (!entry.ok()) {
+    // What a caller has sent of it by now is no flood.
+    if (!absl::IsUnauthenticated(entry.status())) {
+      options_.on_upload(context->peer(), /*begins=*/true);
+      options_.on_upload(context->peer(), /*begins=*/false);
+    }
+    return UploadReactor::Fail(entry.status());
+  }
   options_.on_upload(entry->peer, /*begins=*/true);
   return UploadReactor::Start(
       [this, entry = *entry] {

@@ -80,6 +80,7 @@ class ContainerBuilderService final : public RawContainerBuilder {
     Executor* parsing;        // waits for nothing
     Executor* large_parsing;  // the same, of one request at a time
     Executor* requests;       // may wait for the disk, and for nothing slower
+    Executor* lists;          // as the requests, of which it is the slow kind
     Executor* cancels;     // the same; who waits there has builds that run on
     Executor* health;      // asks all programs, any of which may hang
     Executor* nerdctl;     // asks nerdctl first, which may hang
@@ -271,6 +272,7 @@ class ContainerBuilderService final : public RawContainerBuilder {
   Lane parsing_;
   Lane large_parsing_;
   Lane requests_;
+  Lane lists_;
   Lane cancels_;  // who has slow calls can still end his builds
   Lane health_;
   Lane nerdctl_;

@@ -120,7 +120,11 @@ Acceptor::Limits ConnectionLimits(const ServerOptions& options,
   return {.max_connections = options.max_connections,
           .max_connections_per_peer = options.max_connections_per_peer,
           .max_streams = max_streams,
-          .max_owed_bytes = options.max_rpc_memory_bytes / 2,
+          // One request at least.
+          .max_owed_bytes = options.max_rpc_memory_bytes == 0
+                                ? 0
+                                : std::max(options.max_rpc_memory_bytes / 2,
+                                           limits::kMaxUncalledBytes),
           .idle_timeout = options.transfer_idle_timeout};
 }
 
@@ -206,6 +210,7 @@ class Server::State {
     parsing_ = std::make_unique<Executor>(limits::kParseThreads);
     large_parsing_ = std::make_unique<Executor>(limits::kLargeParseThreads);
     requests_ = std::make_unique<Executor>(limits::kRequestThreads);
+    lists_ = std::make_unique<Executor>(limits::kListThreads);
     cancels_ = std::make_unique<Executor>(limits::kCancelThreads);
     health_ = std::make_unique<Executor>(limits::kHealthThreads);
     nerdctl_ = std::make_unique<Executor>(limits::kNerdctlThreads);
@@ -243,6 +248,7 @@ class Server::State {
             .parsing = parsing_.get(),
             .large_parsing = large_parsing_.get(),
             .requests = requests_.get(),
+            .lists = lists_.get(),
             .cancels = cancels_.get(),
             .health = health_.get(),
             .nerdctl = nerdctl_.get(),
@@ -456,6 +462,7 @@ class Server::State {
   std::unique_ptr<ReflectionService> reflection_;
   std::unique_ptr<Executor> streams_;
   std::unique_ptr<Executor> requests_;
+  std::unique_ptr<Executor> lists_;
   std::unique_ptr<Executor> cancels_;
   std::unique_ptr<Executor> health_;
   std::unique_ptr<Executor> nerdctl_;
