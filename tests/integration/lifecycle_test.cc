@@ -266,6 +266,8 @@ char ServingStatus(const std::string& address) {
   grpc::GenericStub stub(
       grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
+  // The socket is there a moment before it is listened on.
+  context.set_wait_for_ready(true);
   const grpc::ByteBuffer request(nullptr, 0);
   grpc::ByteBuffer response;
   absl::Notification answered;

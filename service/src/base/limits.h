@@ -251,8 +251,8 @@ inline constexpr int kMaxMetadataBytes = 8 * 1024;
 
 // What a TCP connection may send ahead of the calls that the service has from
 // it: a request that is on its way, and some. Every call gives back its own
-// size and kCallOverheadBytes, time gives kIdleBytesPerSecond, for pings and
-// probes, and what the service sends gives its sixteenth, for acknowledgements.
+// size and kCallOverheadBytes, time gives a caller kIdleBytesPerSecond, for
+// pings, and what he is sent its sixteenth, for acknowledgements.
 // One that sends more, floods: gRPC 1.51 keeps each byte of endless headers,
 // without a limit.
 inline constexpr std::int64_t kMaxUncalledBytes =
@@ -274,14 +274,18 @@ inline constexpr std::int64_t kIdleBytesPerSecond = 4 * 1024;
 // answers by a ping and a window's update: 52 bytes over TLS, more than a
 // sixteenth of what is small.
 inline constexpr std::int64_t kAnswerBytesPerSegment = 48;
-// What an upload sent that was refused before any of it was read, at most
-// kStreamAheadBytes, is forgiven its connection, of one upload so often.
+// What an upload that ended had sent and was not read, as of one that is
+// refused at once: kStreamAheadBytes at most, of one upload so often, of so
+// many.
 inline constexpr absl::Duration kForgivenessInterval = absl::Seconds(1);
+inline constexpr int kMaxForgivenUploads = 100;
 // A stranger, who has never called, is forgiven his pings alone, and nothing
 // for what he is sent, as gRPC may keep what he began. He is ended where more
 // than kMaxNoiseBytes stand for longer than --transfer_idle_timeout and the
-// time that they take at the least speed, and a call of his goes on; if none
-// does, it was finished, as a probe's calls of gRPC's own health service are.
+// time that they take at the least speed, and a call of his goes on, seen twice
+// in more than kProbeTime; if none does, it was finished, as a probe's calls of
+// gRPC's own health service are. Not so beside a Watch of that.
+inline constexpr absl::Duration kProbeTime = absl::Milliseconds(700);
 inline constexpr std::int64_t kStrangerBytesPerSecond = 16;
 inline constexpr std::int64_t kMaxNoiseBytes = 64 * 1024;
 inline constexpr std::int64_t kLeastBytesPerSecond = 16 * 1024;

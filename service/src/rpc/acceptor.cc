@@ -220,7 +220,8 @@ void Acceptor::EndUpload(const std::string& peer) {
   if (given_back > 0) called_[peer] += given_back;
   uploads.counted -= given_back;
   if (--uploads.open == 0) uploads_.erase(found);
-  ++ended_uploads_[peer];
+  int& ended = ended_uploads_[peer];
+  ended = std::min(ended + 1, limits::kMaxForgivenUploads);
 }
 
 void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
@@ -247,7 +248,7 @@ void Acceptor::CheckFloods(absl::Time now) {
     Account(connection, now, work);
     const auto ahead = ahead_of_host.find(connection.host);
     if (IsQuiet(connection, work)) {
-      HostOf(connection.host, now).allowance -= limits::kMaxUncalledBytes;
+      HostOf(connection.host, now).Add(-limits::kMaxUncalledBytes);
       End(connection, now, "it sent what nothing can be made of");
     } else if (Floods(connection,
                       ahead == ahead_of_host.end() ? 0 : ahead->second, now)) {
@@ -301,10 +302,16 @@ void Acceptor::CheckStanding(absl::Time now) {
   std::vector<Connection*> standing;
   std::vector<std::string> peers;
   for (auto& [id, connection] : connections_) {
-    if (connection.ended || connection.has_called || !connection.owes_since ||
-        absl::FromChrono(steady_now - *connection.owes_since) <=
-            idle_timeout + absl::Seconds(connection.unexplained /
-                                         limits::kLeastBytesPerSecond)) {
+    if (connection.ended || connection.has_called || !connection.owes_since) {
+      continue;
+    }
+    const absl::Duration most =
+        idle_timeout +
+        absl::Seconds(connection.unexplained / limits::kLeastBytesPerSecond);
+    if (absl::FromChrono(steady_now - *connection.owes_since) <= most ||
+        (connection.unfinished_since &&
+         absl::FromChrono(steady_now - *connection.unfinished_since) <=
+             limits::kProbeTime)) {
       continue;
     }
     standing.push_back(&connection);
@@ -313,14 +320,19 @@ void Acceptor::CheckStanding(absl::Time now) {
   if (peers.empty()) return;
   const std::vector<std::int64_t> streams = count_streams_(peers);
   for (std::size_t i = 0; i < standing.size(); ++i) {
-    if (streams[i] > 0) {
-      End(*standing[i], now, "it began what it did not finish");
-      continue;
+    Connection& connection = *standing[i];
+    if (streams[i] == 0) {
+      // It was finished, as a probe's calls of gRPC's own health service are.
+      connection.owed = 0;
+      connection.unexplained = 0;
+      connection.owes_since.reset();
+      connection.unfinished_since.reset();
+    } else if (connection.unfinished_since) {
+      End(connection, now, "it began what it did not finish");
+    } else {
+      // This may be a probe's that is just under way.
+      connection.unfinished_since = steady_now;
     }
-    // It was finished, as a probe's calls of gRPC's own health service are.
-    standing[i]->owed = 0;
-    standing[i]->unexplained = 0;
-    standing[i]->owes_since.reset();
   }
 }
 
@@ -380,10 +392,8 @@ void Acceptor::CheckStreams(absl::Time now) {
     // Some have ended, and their memory is about to be given back.
     if (streams[i] <= 2 * most) continue;
     // Or it would come again at once.
-    std::int64_t& allowance = HostOf(counted[i]->host, now).allowance;
-    allowance = std::max(
-        allowance - limits::kMaxUncalledBytes * (streams[i] / (2 * most)),
-        std::min(allowance, -limits::kMaxUncalledHostBytes));
+    HostOf(counted[i]->host, now)
+        .Add(-limits::kMaxUncalledBytes * (streams[i] / (2 * most)));
     End(*counted[i], now, "it began too many streams");
   }
 }
@@ -420,13 +430,13 @@ void Acceptor::Account(Connection& connection, absl::Time now,
                                       : limits::kStrangerBytesPerSecond,
                 /*most=*/0);
   Host& host = HostOf(connection.host, now);
-  host.allowance =
-      std::min(host.allowance + balance, limits::kMaxUncalledHostBytes);
+  host.Add(balance);
   Forgive(connection, host);
   connection.unexplained =
       std::max<std::int64_t>(0, connection.owed - AheadOf(connection));
   if (connection.unexplained <= limits::kMaxNoiseBytes) {
     connection.owes_since.reset();
+    connection.unfinished_since.reset();
   } else if (!connection.owes_since) {
     connection.owes_since = std::chrono::steady_clock::now();
   }
@@ -462,8 +472,7 @@ void Acceptor::Forgive(Connection& connection, Host& host) {
   const std::int64_t forgiven =
       std::min<std::int64_t>(connection.owed, limits::kStreamAheadBytes);
   connection.owed -= forgiven;
-  host.allowance =
-      std::min(host.allowance + forgiven, limits::kMaxUncalledHostBytes);
+  host.Add(forgiven);
 }
 
 bool Acceptor::IsQuiet(const Connection& connection,
@@ -629,7 +638,7 @@ void Acceptor::CheckHandOver(absl::Time now) {
       found->second.ended) {
     return;
   }
-  HostOf(found->second.host, now).allowance -= limits::kMaxUncalledBytes;
+  HostOf(found->second.host, now).Add(-limits::kMaxUncalledBytes);
   End(found->second, now, "it kept others from being taken over");
 }
 
@@ -686,9 +695,7 @@ void Acceptor::Forget(std::uint64_t id) {
   if (!found->second.peer.empty() && !found->second.ended) {
     const absl::Time now = absl::Now();
     Account(found->second, now, std::chrono::nanoseconds(0));
-    std::int64_t& allowance = HostOf(found->second.host, now).allowance;
-    allowance = std::min(allowance + TakeCalled(found->second.peer),
-                         limits::kMaxUncalledHostBytes);
+    HostOf(found->second.host, now).Add(TakeCalled(found->second.peer));
   }
   const std::string& host = found->second.host;
   if (!host.empty()) {

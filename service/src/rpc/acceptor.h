@@ -1,6 +1,7 @@
 #ifndef CONTAINERBUILDER_RPC_ACCEPTOR_H_
 #define CONTAINERBUILDER_RPC_ACCEPTOR_H_
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -110,6 +111,8 @@ class Acceptor {
     std::int64_t owed = 0;
     std::int64_t unexplained = 0;
     std::optional<std::chrono::steady_clock::time_point> owes_since = {};
+    // Of a stranger's that stands: since when a call of his was seen to go on.
+    std::optional<std::chrono::steady_clock::time_point> unfinished_since = {};
     // When it was forgiven last what came of refused uploads.
     std::optional<std::chrono::steady_clock::time_point> forgiven = {};
     // Of what was received, how much gRPC has read, and had read when anything
@@ -124,9 +127,16 @@ class Acceptor {
   // Where TCP connections come from.
   struct Host {
     int connections = 0;
-    // What its connections may send beside their calls, as of then.
+    // What its connections may send beside their calls, as of then. Below 0 it
+    // has flooded, and no more than that: it is refused for ten minutes at
+    // most.
     absl::Time at;
     std::int64_t allowance = 0;
+
+    void Add(std::int64_t bytes) {
+      allowance = std::clamp(allowance + bytes, -limits::kMaxUncalledHostBytes,
+                             limits::kMaxUncalledHostBytes);
+    }
   };
 
   // Of one connection.
@@ -217,7 +227,7 @@ class Acceptor {
 
   // Peer -> uploads that are under way.
   absl::flat_hash_map<std::string, Uploads> uploads_ ABSL_GUARDED_BY(mutex_);
-  // Peer -> uploads that have ended and were not forgiven.
+  // Peer -> uploads that have ended and were not forgiven, of the last ones.
   absl::flat_hash_map<std::string, int> ended_uploads_ ABSL_GUARDED_BY(mutex_);
 
   // The thread's own.
