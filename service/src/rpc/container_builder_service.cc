@@ -443,7 +443,8 @@ ContainerBuilderService::DownloadArtifact(grpc::CallbackServerContext* context,
 absl::StatusOr<ContainerBuilderService::Entry> ContainerBuilderService::Enter(
     const grpc::CallbackServerContext& context, Role least,
     const grpc::ByteBuffer* request) {
-  Entry entry = {.peer = context.peer()};
+  Entry entry;
+  entry.peer = context.peer();
   std::int64_t size = 0;
   if (request != nullptr) {
     entry.request = std::make_shared<Unparsed>();
