@@ -115,7 +115,7 @@ inline constexpr std::int64_t kCountedMessageBytes = 64 * 1024;
 // An answer that is not read counts until the peer has it. Its call is
 // cancelled where that takes longer than ServerOptions::transfer_idle_timeout
 // and its size at this speed, which is that of a poor radio link.
-inline constexpr std::int64_t kLeastAnswerBytesPerSecond = 16 * 1024;
+inline constexpr std::int64_t kLeastBytesPerSecond = 16 * 1024;
 // What ConstructArgs answers, in which each value has the name of its flag
 // before it; the kernel takes an eighth.
 inline constexpr std::size_t kMaxConstructedBytes = 16 * 1024 * 1024;
@@ -288,7 +288,6 @@ inline constexpr int kMaxForgivenUploads = 100;
 inline constexpr absl::Duration kProbeTime = absl::Milliseconds(700);
 inline constexpr std::int64_t kStrangerBytesPerSecond = 16;
 inline constexpr std::int64_t kMaxNoiseBytes = 64 * 1024;
-inline constexpr std::int64_t kLeastBytesPerSecond = 16 * 1024;
 // The same of all connections from one host, so that one that floods does not
 // just connect again. One that has called before may take all of it, for large
 // requests at once.

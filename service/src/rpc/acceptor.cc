@@ -238,6 +238,11 @@ void Acceptor::CountPiece(const std::string& peer, std::int64_t bytes) {
 void Acceptor::CheckFloods(absl::Time now) {
   // Once, as it takes long where there are many threads.
   const std::chrono::nanoseconds work = WorkOf(CLOCK_PROCESS_CPUTIME_ID);
+  Limits allowed;
+  {
+    absl::MutexLock lock(&mutex_);
+    allowed = limits_;
+  }
   absl::flat_hash_map<std::string, std::int64_t> ahead_of_host;
   for (const auto& [id, connection] : connections_) {
     const std::int64_t ahead = AheadOf(connection);
@@ -255,9 +260,9 @@ void Acceptor::CheckFloods(absl::Time now) {
       End(connection, now, "it sent much and called nothing");
     }
   }
-  CheckStanding(now);
-  CheckOwed(now);
-  CheckStreams(now);
+  CheckStanding(allowed.idle_timeout, now);
+  CheckOwed(allowed.max_owed_bytes, now);
+  CheckStreams(allowed.max_streams, now);
   CheckHandOver(now);
   if (hosts_.size() > limits::kMaxRestingHosts + connections_.size()) {
     ForgetRestedHosts(now);
@@ -292,12 +297,7 @@ bool Acceptor::Floods(const Connection& connection, std::int64_t host_ahead,
           HostOf(connection.host, now).allowance + host_ahead < 0);
 }
 
-void Acceptor::CheckStanding(absl::Time now) {
-  absl::Duration idle_timeout;
-  {
-    absl::MutexLock lock(&mutex_);
-    idle_timeout = limits_.idle_timeout;
-  }
+void Acceptor::CheckStanding(absl::Duration idle_timeout, absl::Time now) {
   const auto steady_now = std::chrono::steady_clock::now();
   std::vector<Connection*> standing;
   std::vector<std::string> peers;
@@ -336,12 +336,7 @@ void Acceptor::CheckStanding(absl::Time now) {
   }
 }
 
-void Acceptor::CheckOwed(absl::Time now) {
-  std::int64_t most = 0;
-  {
-    absl::MutexLock lock(&mutex_);
-    most = limits_.max_owed_bytes;
-  }
+void Acceptor::CheckOwed(std::int64_t most, absl::Time now) {
   std::int64_t owed = 0;
   std::vector<Connection*> owing;
   for (auto& [id, connection] : connections_) {
@@ -363,12 +358,7 @@ void Acceptor::CheckOwed(absl::Time now) {
   }
 }
 
-void Acceptor::CheckStreams(absl::Time now) {
-  std::int64_t most = 0;
-  {
-    absl::MutexLock lock(&mutex_);
-    most = limits_.max_streams;
-  }
+void Acceptor::CheckStreams(std::int64_t most, absl::Time now) {
   if (most == 0 || std::chrono::steady_clock::now() < streams_due_) return;
   std::vector<Connection*> counted;
   std::vector<std::string> peers;

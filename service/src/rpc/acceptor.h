@@ -169,7 +169,7 @@ class Acceptor {
   // Whether gRPC works on what it sends, and makes nothing of it.
   bool IsQuiet(const Connection& connection, std::chrono::nanoseconds work);
   // Ends connections that owe the longest, until all owe no more than may be.
-  void CheckOwed(absl::Time now);
+  void CheckOwed(std::int64_t most, absl::Time now);
   // Takes in what a connection has sent and called; `work` is what this process
   // has done.
   void Account(Connection& connection, absl::Time now,
@@ -182,12 +182,12 @@ class Acceptor {
               absl::Time now);
   // Ends connections of strangers on which something stands unfinished for too
   // long.
-  void CheckStanding(absl::Time now);
+  void CheckStanding(absl::Duration idle_timeout, absl::Time now);
   std::int64_t TakeCalled(const std::string& peer);
   // What the uploads of a connection may be ahead of their count.
   std::int64_t AheadOf(const Connection& connection);
   // Ends connections that have begun more streams than they may.
-  void CheckStreams(absl::Time now);
+  void CheckStreams(std::int64_t most, absl::Time now);
   // Ends a connection that keeps the thread that hands them over.
   void CheckHandOver(absl::Time now);
   // Its descriptor; none where the peer has gone.

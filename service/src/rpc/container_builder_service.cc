@@ -576,7 +576,7 @@ absl::Duration ContainerBuilderService::ReadWithin(
     const Entry& entry, const grpc::ByteBuffer& answer) const {
   if (!IsBounded(entry.caller)) return absl::InfiniteDuration();
   return options_.transfer_idle_timeout +
-         absl::Seconds(answer.Length() / limits::kLeastAnswerBytesPerSecond);
+         absl::Seconds(answer.Length() / limits::kLeastBytesPerSecond);
 }
 
 // --- Admissions -------------------------------------------------------------

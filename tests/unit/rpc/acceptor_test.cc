@@ -67,7 +67,7 @@ class AcceptorTest : public testing::Test {
             ReadAll(connection);
             if (is_first) ended_.Notify();
           }}},
-        Limits(),
+        limits_,
         [this](absl::Span<const std::string> peers) {
           std::vector<std::int64_t> streams(
               peers.size(), is_probed_.exchange(false) ? 1 : streams_.load());
@@ -80,12 +80,6 @@ class AcceptorTest : public testing::Test {
     client_ = Connect();
     peer_ = PeerOf(client_);
     ASSERT_TRUE(connected_.WaitForNotificationWithTimeout(absl::Minutes(1)));
-  }
-  static Acceptor::Limits Limits() {
-    return {.max_connections = 10,
-            .max_connections_per_peer = 10,
-            .max_streams = kMaxStreams,
-            .max_hand_over = absl::InfiniteDuration()};
   }
   void TearDown() override {
     shutdown(client_.get(), SHUT_RDWR);
@@ -147,6 +141,11 @@ class AcceptorTest : public testing::Test {
     }
   }
 
+  // As it begins; a test changes them and sets them again.
+  Acceptor::Limits limits_ = {.max_connections = 10,
+                              .max_connections_per_peer = 10,
+                              .max_streams = kMaxStreams,
+                              .max_hand_over = absl::InfiniteDuration()};
   std::unique_ptr<Acceptor> acceptor_;
   std::string peer_;
   std::atomic<std::int64_t> streams_ = 0;
@@ -195,9 +194,8 @@ TEST_F(AcceptorTest, UploadsThatBringNothingPayForNoFlood) {
 
 // Of one that is refused at once, nothing is read but what gRPC takes ahead.
 TEST_F(AcceptorTest, WhatRefusedUploadsSentIsForgiven) {
-  Acceptor::Limits limits = Limits();
-  limits.max_owed_bytes = 1;  // but for noise
-  acceptor_->SetLimits(limits);
+  limits_.max_owed_bytes = 1;  // but for noise
+  acceptor_->SetLimits(limits_);
   acceptor_->CountCall(peer_, 0);
   acceptor_->BeginUpload(peer_);
   ASSERT_TRUE(Send(limits::kStreamAheadBytes));
@@ -214,9 +212,8 @@ TEST_F(AcceptorTest, WhatRefusedUploadsSentIsForgiven) {
 
 // As a client does to each small event, with a ping and a window's update.
 TEST_F(AcceptorTest, AnswersToWhatIsSentAreNoFlood) {
-  Acceptor::Limits limits = Limits();
-  limits.max_owed_bytes = 1;
-  acceptor_->SetLimits(limits);
+  limits_.max_owed_bytes = 1;
+  acceptor_->SetLimits(limits_);
   acceptor_->CountCall(peer_, 0);
   for (int i = 0; i < 10'000; ++i) {
     Answer();
@@ -264,9 +261,8 @@ TEST_F(AcceptorTest, AFloodIsNotRefusedForHours) {
 
 // A request that does not end, or a stream of which gRPC keeps the request.
 TEST_F(AcceptorTest, WhatAStrangerBeganDoesNotStandForLong) {
-  Acceptor::Limits limits = Limits();
-  limits.idle_timeout = absl::Milliseconds(1);
-  acceptor_->SetLimits(limits);
+  limits_.idle_timeout = absl::Milliseconds(1);
+  acceptor_->SetLimits(limits_);
   streams_ = 1;
   ASSERT_TRUE(Send(limits::kMaxNoiseBytes / 2));
   EXPECT_TRUE(GoesOn());
@@ -276,23 +272,21 @@ TEST_F(AcceptorTest, WhatAStrangerBeganDoesNotStandForLong) {
 
 // Such as many small calls of gRPC's own health service.
 TEST_F(AcceptorTest, WhatAStrangerFinishedIsForgotten) {
-  Acceptor::Limits limits = Limits();
-  limits.idle_timeout = absl::Milliseconds(1);
-  limits.max_streams = 0;  // for how many there are, none are counted
-  acceptor_->SetLimits(limits);
+  limits_.idle_timeout = absl::Milliseconds(1);
+  limits_.max_streams = 0;  // for how many there are, none are counted
+  acceptor_->SetLimits(limits_);
   is_probed_ = true;
   ASSERT_TRUE(Send(2 * limits::kMaxNoiseBytes));
   EXPECT_TRUE(Eventually([this] { return counted_.load() == 2; }));
-  limits.max_streams = kMaxStreams;
-  limits.max_owed_bytes = 1;
-  acceptor_->SetLimits(limits);
+  limits_.max_streams = kMaxStreams;
+  limits_.max_owed_bytes = 1;
+  acceptor_->SetLimits(limits_);
   EXPECT_TRUE(GoesOn());
 }
 
 TEST_F(AcceptorTest, OfAllThatOweTooMuchStrangersGoFirst) {
-  Acceptor::Limits limits = Limits();
-  limits.max_owed_bytes = 3 * limits::kMaxNoiseBytes;
-  acceptor_->SetLimits(limits);
+  limits_.max_owed_bytes = 3 * limits::kMaxNoiseBytes;
+  acceptor_->SetLimits(limits_);
   const UniqueFd other = Connect();
   acceptor_->CountCall(PeerOf(other), 0);
   const int before = counted_.load();
@@ -304,9 +298,8 @@ TEST_F(AcceptorTest, OfAllThatOweTooMuchStrangersGoFirst) {
 }
 
 TEST_F(AcceptorTest, OfAllThatOweTooMuchWhoOwesLongestGoesFirst) {
-  Acceptor::Limits limits = Limits();
-  limits.max_owed_bytes = 3 * limits::kMaxNoiseBytes;
-  acceptor_->SetLimits(limits);
+  limits_.max_owed_bytes = 3 * limits::kMaxNoiseBytes;
+  acceptor_->SetLimits(limits_);
   const UniqueFd other = Connect();
   ASSERT_TRUE(Send(2 * limits::kMaxNoiseBytes));
   ASSERT_TRUE(GoesOn());
@@ -381,9 +374,8 @@ TEST_F(AcceptorTest, MoreStreamsThanMayBeAreAFlood) {
 
 // Others wait for it.
 TEST_F(AcceptorTest, WhoKeepsTheHandOverIsEnded) {
-  Acceptor::Limits limits = Limits();
-  limits.max_hand_over = absl::Milliseconds(100);
-  acceptor_->SetLimits(limits);
+  limits_.max_hand_over = absl::Milliseconds(100);
+  acceptor_->SetLimits(limits_);
   EXPECT_TRUE(Eventually([this] { return HasEnded(); }));
 }
 
